@@ -1,2 +1,43 @@
-//! entry
-fn main() {}
+//! `cargo xtask`: the tasks of this repository, one module each.
+
+mod cluster;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The tasks of this repository.
+#[derive(Debug, Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// A real Kubernetes on this machine
+    Cluster(cluster::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Args::parse().task {
+        Task::Cluster(args) => cluster::run(args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The whole chain on standard error; standard output is for data only.
+#[expect(
+    clippy::print_stderr,
+    reason = "the one place where a task's failure is shown"
+)]
+fn report(error: &anyhow::Error) {
+    eprintln!("error: {error:#}");
+}
