@@ -1,6 +1,10 @@
 //! Properties: every prefix is consistent, only true proofs verify, no flipped bit passes, any
 //! bytes can be parsed, and an independent implementation agrees.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test binary may panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test binary may panic"
+)]
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
