@@ -46,8 +46,16 @@ const SINGLE: [&str; 31] = [
 
 /// Refuses a parameter that is given twice with different values where only one counts.
 pub(super) fn refuse_conflicts(query: &Query) -> Result<(), ParseError> {
+    // Few parameters, which is almost always: look for any repeated key before looking at the list.
+    let pairs = query.pairs();
+    let repeats = |(at, (key, _)): (usize, &(String, String))| {
+        pairs.iter().take(at).any(|(earlier, _)| earlier == key)
+    };
+    if pairs.len() <= 16 && !pairs.iter().enumerate().any(repeats) {
+        return Ok(());
+    }
     let mut seen: [Option<&str>; SINGLE.len()] = [None; SINGLE.len()];
-    for (key, value) in query.pairs() {
+    for (key, value) in pairs {
         let known = SINGLE.iter().zip(seen.iter_mut()).find(|(k, _)| *k == key);
         let Some((key, first)) = known else { continue };
         if *first.get_or_insert(value.as_str()) != value {

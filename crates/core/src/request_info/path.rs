@@ -47,15 +47,20 @@ pub(super) fn read(raw: &str) -> Result<Segments<'_>, ParseError> {
     let Some(mut rest) = raw.strip_prefix('/') else {
         return Err(ParseError::new("the path does not begin with a slash"));
     };
-    if !raw.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(ParseError::new(
-            "the path has a space, a control character or a byte outside of ASCII: escape it",
-        ));
-    }
-    if raw.contains(['\\', ';', '#', '?']) {
-        return Err(ParseError::new(
-            "the path has one of the characters `\\ ; # ?`, which programs read differently",
-        ));
+    for byte in raw.bytes() {
+        match byte {
+            b'\\' | b';' | b'#' | b'?' => {
+                return Err(ParseError::new(
+                    "the path has one of the characters `\\ ; # ?`, which programs read differently",
+                ));
+            }
+            b'!'..=b'~' => {}
+            _ => {
+                return Err(ParseError::new(
+                    "the path has a space, a control character or a byte outside of ASCII: escape it",
+                ));
+            }
+        }
     }
     let mut names = Vec::with_capacity(8);
     loop {

@@ -142,35 +142,32 @@ impl<'a> Labels<'a> {
     }
 
     fn lex(&mut self) -> Token<'a> {
-        const SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
-        const SPECIAL: [char; 7] = ['=', '!', '(', ')', ',', '>', '<'];
-        const SYMBOLS: [(&str, Token<'_>); 9] = [
-            ("==", Token::DoubleEquals),
-            ("!=", Token::NotEquals),
-            ("=", Token::Equals),
-            ("!", Token::Not),
-            ("(", Token::Open),
-            (")", Token::Close),
-            (",", Token::Comma),
-            (">", Token::Greater),
-            ("<", Token::Less),
-        ];
-        self.rest = self.rest.trim_start_matches(SPACE);
-        if self.rest.is_empty() {
-            return Token::End;
-        }
-        for (text, token) in SYMBOLS {
-            if let Some(rest) = self.rest.strip_prefix(text) {
+        let is_space = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
+        let is_special = |byte: &u8| matches!(byte, b'=' | b'!' | b'(' | b')' | b',' | b'>' | b'<');
+        // Cuts are made before or after ASCII bytes only, so always between characters.
+        let spaces = self.rest.bytes().take_while(|b| is_space(b)).count();
+        self.rest = self.rest.split_at(spaces).1;
+        let (token, length) = match self.rest.as_bytes() {
+            [] => return Token::End,
+            [b'=', b'=', ..] => (Token::DoubleEquals, 2),
+            [b'!', b'=', ..] => (Token::NotEquals, 2),
+            [b'=', ..] => (Token::Equals, 1),
+            [b'!', ..] => (Token::Not, 1),
+            [b'(', ..] => (Token::Open, 1),
+            [b')', ..] => (Token::Close, 1),
+            [b',', ..] => (Token::Comma, 1),
+            [b'>', ..] => (Token::Greater, 1),
+            [b'<', ..] => (Token::Less, 1),
+            word => {
+                let ends = |byte: &u8| is_space(byte) || is_special(byte);
+                let end = word.iter().position(ends).unwrap_or(word.len());
+                let (word, rest) = self.rest.split_at(end);
                 self.rest = rest;
-                return token;
+                return Token::Word(word);
             }
-        }
-        let end = self
-            .rest
-            .find(|c| SPACE.contains(&c) || SPECIAL.contains(&c));
-        let (word, rest) = self.rest.split_at(end.unwrap_or(self.rest.len()));
-        self.rest = rest;
-        Token::Word(word)
+        };
+        self.rest = self.rest.split_at(length).1;
+        token
     }
 
     /// One term: `key`, `!key`, `key=value`, `key in (a,b)`, `key>1`, …
