@@ -249,7 +249,7 @@ pub(crate) fn kubelet(layout: &Layout, port: u16) -> Value {
         "tlsPrivateKeyFile": layout.pki("kubelet-server.key"),
         "containerRuntimeEndpoint": format!("unix://{}", layout.containerd_socket().display()),
         "podLogsDir": layout.pod_logs(),
-        // A node among a machine's other work, not its owner: no cgroup tree, no
+        // A node among a machine's other work, not its owner: no control groups of its own, no
         // reservation, no firewall rules, no eviction for a disk that others fill.
         "cgroupDriver": "cgroupfs",
         "cgroupsPerQOS": false,
@@ -267,7 +267,7 @@ pub(crate) fn kubelet(layout: &Layout, port: u16) -> Value {
 pub(crate) fn cni(name: &Name, pods: PodNetwork, layout: &Layout) -> Value {
     json!({
         "cniVersion": "1.0.0",
-        "name": network_name(name),
+        "name": machine_wide_name(name),
         "plugins": [{
             "type": "ptp",
             "ipMasq": false,
@@ -281,8 +281,9 @@ pub(crate) fn cni(name: &Name, pods: PodNetwork, layout: &Layout) -> Value {
     })
 }
 
-/// Distinct per cluster, since the CNI library keeps results by it in one place.
-pub(crate) fn network_name(name: &Name) -> String {
+/// The cluster's name wherever the machine's clusters share a space: the CNI library's
+/// results, contexts of a merged kubeconfig.
+pub(crate) fn machine_wide_name(name: &Name) -> String {
     format!("kubestile-{name}")
 }
 

@@ -1,13 +1,11 @@
-//! Talking to the cluster's containerd, and finding what it has started.
+//! Talking to the cluster's containerd, and ending its containers without it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use crate::error::{Error, IoContext as _};
 use crate::layout::Layout;
-use crate::process::{self, Recorded};
 
 /// The namespace that Kubernetes uses inside containerd.
 const NAMESPACE: &str = "k8s.io";
@@ -77,65 +75,5 @@ pub(crate) fn remove_containers(layout: &Layout) {
             .arg(entry.file_name())
             .env("PATH", crate::machine::search_path(&[]))
             .output();
-    }
-}
-
-/// Ends the shims that still wait for this cluster's containers.
-pub(crate) fn stop_shims(layout: &Layout) -> Vec<String> {
-    let shims = shims(&layout.containerd_socket());
-    let left = process::stop(&shims, Duration::from_secs(2));
-    left.into_iter().map(|shim| shim.program.clone()).collect()
-}
-
-/// A shim tells by its arguments which containerd it belongs to, so none of another
-/// cluster can be meant.
-fn shims(socket: &Path) -> Vec<Recorded> {
-    fs::read_dir("/proc")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter(|pid: &i32| {
-            let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            is_shim_of(&arguments, socket)
-        })
-        .filter_map(|pid| Recorded::running("containerd-shim-runc-v2", pid))
-        .collect()
-}
-
-fn is_shim_of(arguments: &[u8], socket: &Path) -> bool {
-    let arguments: Vec<&[u8]> = arguments.split(|&byte| byte == 0).collect();
-    let socket = socket.as_os_str().as_encoded_bytes();
-    arguments
-        .first()
-        .is_some_and(|program| program.ends_with(b"/containerd-shim-runc-v2"))
-        && arguments
-            .windows(2)
-            .any(|pair| pair == [b"-address".as_slice(), socket])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_shims_of_this_very_socket_match() {
-        let socket = Path::new("/c/dev/containerd.sock");
-        let shim = |address: &str| {
-            format!("/p/containerd-shim-runc-v2\0-namespace\0k8s.io\0-address\0{address}\0")
-        };
-        assert!(is_shim_of(
-            shim("/c/dev/containerd.sock").as_bytes(),
-            socket
-        ));
-        assert!(!is_shim_of(
-            shim("/c/dev2/containerd.sock").as_bytes(),
-            socket
-        ));
-        assert!(!is_shim_of(
-            b"vi\0-address\0/c/dev/containerd.sock\0",
-            socket
-        ));
-        assert!(!is_shim_of(b"", socket));
     }
 }

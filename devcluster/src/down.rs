@@ -2,24 +2,21 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::os::unix::ffi::OsStringExt as _;
-use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::mount::{UnmountFlags, unmount};
-
-use crate::config;
 use crate::containerd::{self, Ctr};
 use crate::error::{Error, IoContext as _};
 use crate::kubectl::Kubectl;
 use crate::layout::Layout;
 use crate::machine;
+use crate::mounts;
 use crate::name::Name;
 use crate::process::{self, Recorded};
 use crate::programs;
 use crate::progress::Progress;
 use crate::state::State;
+use crate::traces;
 use crate::up::GRACE;
 
 /// Stops what was started under that name, and removes all that it has left on the
@@ -39,7 +36,8 @@ pub fn down(name: &Name, progress: &mut dyn FnMut(Progress)) -> Result<(), Error
             what: format!("another use of `{name}`"),
         });
     })?;
-    take_down(name, &layout, progress)
+    take_down(name, &layout, progress)?;
+    fs::remove_file(layout.lock()).on("remove", layout.lock())
 }
 
 /// As [`down`], for the holder of the lock; fine with a cluster that is half there or
@@ -62,8 +60,9 @@ pub(crate) fn take_down(
             });
         }
         if state.node {
-            unmount_below(layout.dir())?;
-            remove_traces(name, layout);
+            // Before any removal: what is still mounted holds somebody else's files.
+            mounts::unmount_below(layout.dir())?;
+            traces::remove(&state, layout)?;
         }
     }
     match fs::remove_dir_all(layout.dir()) {
@@ -94,14 +93,14 @@ fn stop_everything(state: &State, layout: &Layout) -> Vec<String> {
         }
     }
     process::stop(of(&["containerd"]), GRACE);
-    let mut left = Vec::new();
     if state.node {
         containerd::remove_containers(layout);
-        left = containerd::stop_shims(layout);
     }
-    let still = process::stop(&state.processes, GRACE);
-    left.extend(still.into_iter().map(|process| process.program.clone()));
-    left
+    let strays = process::strays(&state.programs, layout.dir());
+    let left = process::stop(state.processes.iter().chain(&strays), GRACE);
+    left.into_iter()
+        .map(|process| process.program.clone())
+        .collect()
 }
 
 fn node_client<'a>(state: &State, layout: &'a Layout) -> Option<Ctr<'a>> {
@@ -148,98 +147,5 @@ fn delete_pods(state: &State, layout: &Layout, ctr: &Ctr<'_>) {
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline && ctr.tasks().is_ok_and(|tasks| !tasks.is_empty()) {
         thread::sleep(Duration::from_millis(100));
-    }
-}
-
-/// Unmounts layers, volumes and network namespaces, the innermost first.
-fn unmount_below(dir: &Path) -> Result<(), Error> {
-    let table = fs::read("/proc/self/mountinfo").on("read", Path::new("/proc/self/mountinfo"))?;
-    for path in mounts_below(dir, &table) {
-        unmount(&path, UnmountFlags::DETACH)
-            .map_err(Into::into)
-            .on("unmount", &path)?;
-    }
-    Ok(())
-}
-
-/// The mount points of the kernel's table below a directory, last mounted first.
-fn mounts_below(dir: &Path, table: &[u8]) -> Vec<PathBuf> {
-    let mut mounts: Vec<PathBuf> = table
-        .split(|&byte| byte == b'\n')
-        .filter_map(|line| line.split(|&byte| byte == b' ').nth(4))
-        .map(|field| PathBuf::from(std::ffi::OsString::from_vec(unescape(field))))
-        .filter(|path| path.starts_with(dir))
-        .collect();
-    mounts.reverse();
-    mounts
-}
-
-/// The kernel writes blanks and backslashes as three octal digits.
-fn unescape(field: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((&first, tail)) = rest.split_first() {
-        let code = tail
-            .get(..3)
-            .filter(|_| first == b'\\')
-            .and_then(|digits| std::str::from_utf8(digits).ok())
-            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        bytes.push(code.unwrap_or(first));
-        rest = if code.is_some() {
-            tail.get(3..).unwrap_or_default()
-        } else {
-            tail
-        };
-    }
-    bytes
-}
-
-/// Removes what programs keep in places that all clusters of a machine share, as far
-/// as it is this cluster's.
-fn remove_traces(name: &Name, layout: &Layout) {
-    // The CNI library's results, named by network.
-    let prefix = format!("{}-", config::network_name(name));
-    remove_where(Path::new("/var/lib/cni/results"), |path| {
-        path.file_name()
-            .is_some_and(|file| file.to_string_lossy().starts_with(&prefix))
-    });
-    // The kubelet's links to pod logs.
-    remove_where(Path::new("/var/log/containers"), |path| {
-        fs::read_link(path).is_ok_and(|target| target.starts_with(layout.dir()))
-    });
-}
-
-fn remove_where(dir: &Path, ours: impl Fn(&Path) -> bool) {
-    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    for path in entries.map(|entry| entry.path()).filter(|path| ours(path)) {
-        // A stale small file is no reason to fail.
-        let _stays = fs::remove_file(path);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_mounts_below_the_directory_and_innermost_first() {
-        let table = b"1 0 8:1 / / rw - ext4 a rw\n\
-            2 1 0:1 / /c/dev/rootfs rw - overlay b rw\n\
-            3 2 0:2 / /c/dev/rootfs/in\\040ner rw - tmpfs c rw\n\
-            4 1 0:3 / /c/dev2/rootfs rw - overlay d rw\n";
-        assert_eq!(
-            mounts_below(Path::new("/c/dev"), table),
-            [
-                PathBuf::from("/c/dev/rootfs/in ner"),
-                PathBuf::from("/c/dev/rootfs")
-            ]
-        );
-    }
-
-    #[test]
-    fn odd_escapes_stay_as_they_are() {
-        assert_eq!(unescape(br"a\134b"), br"a\b");
-        assert_eq!(unescape(br"a\9"), br"a\9");
-        assert_eq!(unescape(br"a\"), br"a\");
     }
 }

@@ -1,6 +1,7 @@
 //! Where everything lies: the cache, the clusters, and each file of one cluster.
 
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
@@ -33,6 +34,11 @@ pub(crate) fn clusters() -> Result<PathBuf, Error> {
     }
 }
 
+/// Taken while something is decided that all clusters share.
+pub(crate) fn shared_lock() -> Result<PathBuf, Error> {
+    Ok(clusters()?.join(".lock"))
+}
+
 /// One cluster's directory and what is in it.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
@@ -48,6 +54,8 @@ impl Layout {
 
     pub(crate) fn of(name: &Name) -> Result<Self, Error> {
         let parent = clusters()?;
+        // The kernel's tables know no symbolic links, and `down` compares with them.
+        let parent = fs::canonicalize(&parent).unwrap_or(parent);
         Ok(Self {
             dir: parent.join(name),
             lock: parent.join(format!(".{name}.lock")),

@@ -22,6 +22,7 @@ mod kubectl;
 mod kubernetes;
 mod layout;
 mod machine;
+mod mounts;
 mod name;
 mod network;
 mod node;
@@ -30,6 +31,7 @@ mod process;
 mod programs;
 mod progress;
 mod state;
+mod traces;
 mod up;
 mod wait;
 

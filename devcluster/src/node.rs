@@ -48,10 +48,8 @@ pub(crate) fn start_kubelet(startup: &mut Startup<'_>) -> Result<(), Error> {
         .run_with(&["create", "--filename=-"], &binding)?;
 
     let [port] = network::free_ports().on("bind", Path::new("127.0.0.1"))?;
-    write_secret(
-        &layout.config("kubelet.json"),
-        &config::kubelet(layout, port).to_string(),
-    )?;
+    let settings = config::kubelet(layout, port).to_string();
+    write_secret(&layout.config("kubelet.json"), &settings)?;
     startup.launch("kubelet", config::kubelet_flags(layout, &name))?;
 
     let node = name.node();

@@ -1,8 +1,9 @@
 //! Processes that outlive their starter, and are ended only if they are still the same.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, OpenOptions};
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -84,6 +85,36 @@ pub(crate) fn stop<'a>(
         }
     }
     left
+}
+
+/// Finds processes of a cluster that were not written down: the shims that containerd
+/// starts, and a program whose starter was killed before it could write.
+pub(crate) fn strays(programs: &[PathBuf], dir: &Path) -> Vec<Recorded> {
+    fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter_map(|pid: i32| {
+            let arguments = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+            Recorded::running(&stray(&arguments, programs, dir)?, pid)
+        })
+        .collect()
+}
+
+/// The program's name if the command line is one that only this cluster can have: one
+/// of its programs, told of a file in its directory. Clients are their users' own.
+fn stray(arguments: &[u8], programs: &[PathBuf], dir: &Path) -> Option<String> {
+    let mut arguments = arguments.split(|&byte| byte == 0).map(OsStr::from_bytes);
+    let path = Path::new(arguments.next()?);
+    let name = path.file_name()?.to_str()?;
+    let dir = [dir.as_os_str().as_bytes(), b"/"].concat();
+    let ours = programs
+        .iter()
+        .any(|programs| path.parent() == Some(programs))
+        && !matches!(name, "kubectl" | "ctr")
+        && arguments.any(|text| text.as_bytes().windows(dir.len()).any(|part| part == dir));
+    ours.then(|| name.to_owned())
 }
 
 /// A program to start.
@@ -204,6 +235,31 @@ mod tests {
         assert!(stop([&recorded], Duration::from_secs(5)).is_empty());
         assert!(!recorded.is_running(), "a zombie does not count as running");
         child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_stray_is_one_of_our_programs_with_a_file_of_this_cluster() {
+        let programs = [
+            PathBuf::from("/cache/containerd-1"),
+            PathBuf::from("/cache/plane-1"),
+        ];
+        let stray = |line: &str| {
+            stray(
+                line.replace(' ', "\0").as_bytes(),
+                &programs,
+                Path::new("/c/dev"),
+            )
+        };
+        let shim = "/cache/containerd-1/containerd-shim-runc-v2 -address";
+        assert!(stray(&format!("{shim} /c/dev/containerd.sock")).is_some());
+        assert_eq!(stray(&format!("{shim} /c/dev2/containerd.sock")), None);
+        assert!(stray("/cache/plane-1/etcd --data-dir=/c/dev/etcd").is_some());
+        assert_eq!(stray("/usr/bin/etcd --data-dir=/c/dev/etcd"), None);
+        assert_eq!(
+            stray("/cache/plane-1/kubectl --kubeconfig=/c/dev/kubeconfig"),
+            None
+        );
+        assert_eq!(stray(""), None);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, ErrorKind};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -389,20 +390,28 @@ fn check_go(module: &Path) -> Result<(), Error> {
     })
 }
 
-/// Takes a lock among processes, calling `wait` once if another has it. The lock is
-/// free again when the file is dropped, however its owner ends.
-pub(crate) fn lock(path: &Path, wait: impl FnOnce()) -> Result<File, Error> {
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path)
-        .on("open", path)?;
-    if file.try_lock().is_err() {
-        wait();
-        file.lock().on("lock", path)?;
+/// Takes a lock among processes, calling `wait` if another has it. The lock is free
+/// again when the file is dropped, however its owner ends. The owner may remove the
+/// file: whoever waited for it then starts over with a new one.
+pub(crate) fn lock(path: &Path, mut wait: impl FnMut()) -> Result<File, Error> {
+    loop {
+        let mut options = File::options();
+        let file = options
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path)
+            .on("open", path)?;
+        if file.try_lock().is_err() {
+            wait();
+            file.lock().on("lock", path)?;
+        }
+        let held = file.metadata().on("read", path)?;
+        let current = fs::metadata(path);
+        if current.is_ok_and(|current| (current.dev(), current.ino()) == (held.dev(), held.ino())) {
+            return Ok(file);
+        }
     }
-    Ok(file)
 }
 
 fn remove_all(dir: &Path) -> Result<(), Error> {
@@ -469,10 +478,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
         let first = lock(&path, || panic!("nobody has it")).unwrap();
+        let waited_for = path.clone();
         let (told, hears) = std::sync::mpsc::channel();
-        let second = std::thread::spawn(move || lock(&path, || told.send(()).unwrap()).is_ok());
+        let second =
+            std::thread::spawn(move || lock(&waited_for, || told.send(()).unwrap()).is_ok());
         hears.recv().unwrap();
+        fs::remove_file(&path).unwrap();
         drop(first);
         assert!(second.join().unwrap());
+        assert!(path.exists(), "a removed lock protects nobody");
     }
 }

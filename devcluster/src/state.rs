@@ -12,6 +12,7 @@ use crate::layout::Layout;
 use crate::name::Name;
 use crate::network::PodNetwork;
 use crate::process::Recorded;
+use crate::traces::Setting;
 
 /// The content of `cluster.json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -23,6 +24,8 @@ pub(crate) struct State {
     pub(crate) server: String,
     /// `None` without a node.
     pub(crate) pods: Option<PodNetwork>,
+    /// For the last node that leaves the machine.
+    pub(crate) settings_before: Vec<Setting>,
     /// The directories of the built programs, for PATH.
     pub(crate) programs: Vec<PathBuf>,
     /// False until `up` has seen everything ready.

@@ -24,6 +24,7 @@ use crate::process::{self, Launch};
 use crate::programs::{self, Binaries, ensure_built};
 use crate::progress::Progress;
 use crate::state::State;
+use crate::traces;
 use crate::wait::Wait;
 
 /// What to start.
@@ -266,15 +267,16 @@ fn claim(
     ports: Ports,
 ) -> Result<State, Error> {
     // Held while choosing and writing: two starts must not choose the same.
-    let _lock = programs::lock(&layout::clusters()?.join(".lock"), || {})?;
-    let pods = if options.node {
-        let taken: Vec<_> = cluster::states()?
-            .into_iter()
-            .filter_map(|state| state.pods)
-            .collect();
-        Some(PodNetwork::choose(&options.name, &taken)?)
+    let _lock = programs::lock(&layout::shared_lock()?, || {})?;
+    let others = cluster::states()?;
+    let (pods, settings_before) = if options.node {
+        let taken: Vec<_> = others.iter().filter_map(|state| state.pods).collect();
+        (
+            Some(PodNetwork::choose(&options.name, &taken)?),
+            traces::settings_before(&others),
+        )
     } else {
-        None
+        (None, Vec::new())
     };
     let state = State {
         name: options.name.clone(),
@@ -283,6 +285,7 @@ fn claim(
         api_server_flags: options.api_server_flags.clone(),
         server: ports.server(),
         pods,
+        settings_before,
         programs: binaries.directories(),
         ready: false,
         processes: Vec::new(),
@@ -297,7 +300,7 @@ fn write_kubeconfigs(layout: &Layout, server: &str, name: &Name) -> Result<(), E
         fs::read_to_string(&path).on("read", &path)
     };
     let ca = read("ca.crt")?;
-    let context = config::network_name(name);
+    let context = config::machine_wide_name(name);
     for user in ["admin", "controller-manager", "scheduler", "kubelet"] {
         let (cert, key) = (read(&format!("{user}.crt"))?, read(&format!("{user}.key"))?);
         let content = config::kubeconfig(server, &ca, &cert, &key, &context).to_string();
