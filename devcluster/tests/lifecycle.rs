@@ -2,6 +2,14 @@
 //! kubestile-devcluster`. Without the variable only a line says that it was skipped,
 //! since the first build of the programs takes minutes.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "test helpers: a failure here is a failed test, and output explains it"
+)]
+
 use std::fs;
 use std::process::Command;
 
