@@ -343,3 +343,6 @@ pub enum AuthorityError {
     #[error("cannot make a key or certificate: {0}")]
     Crypto(String),
 }
+
+#[cfg(test)]
+mod tests;

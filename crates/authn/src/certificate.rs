@@ -94,3 +94,105 @@ fn session(certificate: &X509Certificate<'_>) -> Option<SessionId> {
     };
     uri.strip_prefix(SESSION_URI)?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{
+        BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose as Purpose, IsCa, KeyPair,
+        KeyUsagePurpose as Usage, SanType,
+    };
+
+    use super::*;
+
+    const URI: &str = "kubestile://session/00000000-0000-0000-0000-000000000001";
+
+    fn uri(text: &str) -> SanType {
+        SanType::URI(text.try_into().unwrap())
+    }
+
+    /// A certificate of our form, changed by `change`; its signature is not `read`'s matter.
+    fn read_with(
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Result<ClientCertificate, AuthnError> {
+        let mut params = CertificateParams::default();
+        params.subject_alt_names = vec![uri(URI)];
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.key_usages = vec![Usage::DigitalSignature];
+        params.extended_key_usages = vec![Purpose::ClientAuth];
+        change(&mut params);
+        let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        ClientCertificate::read(certificate.der())
+    }
+
+    #[test]
+    fn our_form_is_read() {
+        let read = read_with(|_| {}).unwrap();
+        assert_eq!(
+            read.session.to_string(),
+            "00000000-0000-0000-0000-000000000001"
+        );
+        assert_eq!(read.key_digest.len(), 64);
+    }
+
+    #[test]
+    fn any_other_form_is_foreign() {
+        type Change = fn(&mut CertificateParams);
+        let changes: [(&str, Change); 16] = [
+            ("no name", |p| p.subject_alt_names.clear()),
+            ("two sessions", |p| p.subject_alt_names.push(uri(URI))),
+            ("another name beside", |p| {
+                p.subject_alt_names
+                    .push(SanType::DnsName("a".try_into().unwrap()));
+            }),
+            ("a DNS name in its place", |p| {
+                p.subject_alt_names = vec![SanType::DnsName(URI.try_into().unwrap())];
+            }),
+            ("another scheme", |p| {
+                p.subject_alt_names = vec![uri(&URI.replace("kube", "cube"))]
+            }),
+            ("upper case", |p| {
+                p.subject_alt_names = vec![uri(&URI.replace("0001", "000A"))]
+            }),
+            ("more after the id", |p| {
+                p.subject_alt_names = vec![uri(&format!("{URI}/x"))]
+            }),
+            ("no id", |p| p.subject_alt_names = vec![uri(SESSION_URI)]),
+            ("an authority", |p| {
+                p.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)
+            }),
+            ("silent on authority", |p| p.is_ca = IsCa::NoCa),
+            ("signs certificates", |p| {
+                p.key_usages.push(Usage::KeyCertSign)
+            }),
+            ("no usage", |p| p.key_usages.clear()),
+            ("for servers", |p| {
+                p.extended_key_usages = vec![Purpose::ServerAuth]
+            }),
+            ("for servers as well", |p| {
+                p.extended_key_usages.push(Purpose::ServerAuth)
+            }),
+            ("for anything", |p| p.extended_key_usages.push(Purpose::Any)),
+            ("no purpose", |p| p.extended_key_usages.clear()),
+        ];
+        for (what, change) in changes {
+            assert_eq!(
+                read_with(change),
+                Err(AuthnError::ForeignCertificate),
+                "{what}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_foreign() {
+        let whole = crate::tests::Client::of(&crate::tests::authority()).der();
+        for cut in 0..whole.len() {
+            assert!(
+                ClientCertificate::read(&whole[..cut]).is_err(),
+                "cut at {cut}"
+            );
+        }
+        assert!(ClientCertificate::read(&[whole.as_ref(), &[0]].concat()).is_err());
+        assert!(ClientCertificate::read(&[0x30; LIMIT + 1]).is_err());
+    }
+}

@@ -108,3 +108,6 @@ pub enum RequestError {
     #[error("the certificate signing request is not signed by its own key")]
     NotSigned,
 }
+
+#[cfg(test)]
+mod tests;

@@ -63,3 +63,73 @@ fn bearer(value: &[u8]) -> Result<[u8; 32], AuthnError> {
         .and_then(token::digest)
         .ok_or(AuthnError::ForeignToken)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::{Client, authority};
+
+    fn present(
+        certificate: Option<&CertificateDer<'_>>,
+        headers: &[&str],
+    ) -> Result<Presented, AuthnError> {
+        Presented::from_request(certificate, headers.iter().map(|h| h.as_bytes()))
+    }
+
+    #[test]
+    fn exactly_one_credential_is_taken() {
+        let der = Client::of(&authority()).der();
+        let (text, digest) = token::new(&[1; 32]);
+        let header = format!("Bearer {}", text.expose());
+        assert!(matches!(
+            present(Some(&der), &[]),
+            Ok(Presented::Certificate(_))
+        ));
+        assert_eq!(present(None, &[&header]), Ok(Presented::Token(digest)));
+        assert_eq!(present(None, &[]), Err(AuthnError::NoCredential));
+        for two in [
+            present(Some(&der), &[&header]),
+            present(None, &[&header, &header]),
+        ] {
+            assert_eq!(two, Err(AuthnError::TwoCredentials));
+        }
+        // Not even one that is none beside one that is.
+        assert_eq!(present(Some(&der), &[""]), Err(AuthnError::TwoCredentials));
+        assert_eq!(
+            present(Some(&der), &["Basic eDp5"]),
+            Err(AuthnError::TwoCredentials)
+        );
+    }
+
+    #[test]
+    fn only_our_bearer_tokens_are_tokens() {
+        let (text, digest) = token::new(&[1; 32]);
+        let text = text.expose();
+        assert_eq!(
+            present(None, &[&format!("bEARER {text}")]),
+            Ok(Presented::Token(digest))
+        );
+        for bad in [
+            String::new(),
+            "Bearer".to_owned(),
+            "Bearer ".to_owned(),
+            format!("Bearer  {text}"),
+            format!("Bearer {text} "),
+            format!("Bearer\t{text}"),
+            format!("Basic {text}"),
+            format!("Token  {text}"),
+            text.clone(),
+            "Bearer eyJhbGciOiJub25lIn0.e30.".to_owned(),
+        ] {
+            assert_eq!(
+                present(None, &[&bad]),
+                Err(AuthnError::ForeignToken),
+                "{bad}"
+            );
+        }
+        assert_eq!(
+            Presented::from_request(None, [b"Bearer kst_\xff".as_slice()]),
+            Err(AuthnError::ForeignToken)
+        );
+    }
+}

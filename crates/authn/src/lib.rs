@@ -20,6 +20,8 @@ mod credential;
 mod digest;
 mod peer;
 pub mod proof;
+#[cfg(test)]
+mod tests;
 pub mod tls;
 pub mod token;
 pub mod verify;

@@ -90,3 +90,104 @@ pub enum ProofError {
     #[error("the renewal is not signed by the session's key: run `kubestile login` again")]
     BadSignature,
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{KeyPair, PKCS_ED25519};
+
+    use super::*;
+    use crate::tests::{NOW, session_id};
+
+    struct Renewal {
+        key: ClientKey,
+        csr: String,
+        proof: String,
+    }
+
+    fn renewal(key: ClientKey) -> Renewal {
+        let csr = key.csr_pem().unwrap();
+        let proof = sign(&key, session_id(1), NOW, &csr).unwrap();
+        Renewal { key, csr, proof }
+    }
+
+    fn check(renewal: &Renewal, session: u128, secs: i64, now: i64) -> Result<(), ProofError> {
+        let request = CertificateRequest::read(&renewal.csr).unwrap();
+        let enrolled = renewal.key.csr_pem().unwrap();
+        let enrolled = CertificateRequest::read(&enrolled).unwrap();
+        verify(
+            &request,
+            enrolled.key_digest(),
+            session_id(session),
+            secs,
+            &renewal.proof,
+            Timestamp::from_secs(now),
+        )
+    }
+
+    #[test]
+    fn the_holder_of_the_key_can_renew() {
+        let now = NOW.as_secs();
+        let p256 = renewal(ClientKey::generate().unwrap());
+        assert_eq!(check(&p256, 1, now, now), Ok(()));
+        let ed = KeyPair::generate_for(&PKCS_ED25519)
+            .unwrap()
+            .serialize_pem();
+        let ed = ClientKey::from_pem(&kubestile_core::Secret::new(ed)).unwrap();
+        assert_eq!(check(&renewal(ed), 1, now, now), Ok(()));
+    }
+
+    #[test]
+    fn a_proof_is_for_one_session_one_time_and_one_request() {
+        let now = NOW.as_secs();
+        let mut shown = renewal(ClientKey::generate().unwrap());
+        assert_eq!(check(&shown, 2, now, now), Err(ProofError::BadSignature));
+        assert_eq!(
+            check(&shown, 1, now + 1, now),
+            Err(ProofError::BadSignature)
+        );
+        // The same key and another request, as the text that was signed differs.
+        shown.csr = format!("\n{}", shown.csr);
+        assert_eq!(check(&shown, 1, now, now), Err(ProofError::BadSignature));
+    }
+
+    #[test]
+    fn a_proof_grows_old() {
+        let now = NOW.as_secs();
+        let shown = renewal(ClientKey::generate().unwrap());
+        assert_eq!(check(&shown, 1, now, now + 300), Ok(()));
+        assert_eq!(check(&shown, 1, now, now - 300), Ok(()));
+        assert_eq!(
+            check(&shown, 1, now, now + 301),
+            Err(ProofError::OutsideWindow)
+        );
+        assert_eq!(
+            check(&shown, 1, now, now - 301),
+            Err(ProofError::OutsideWindow)
+        );
+        assert_eq!(
+            check(&shown, 1, i64::MIN, now),
+            Err(ProofError::OutsideWindow)
+        );
+        assert_eq!(
+            check(&shown, 1, i64::MAX, now),
+            Err(ProofError::OutsideWindow)
+        );
+    }
+
+    #[test]
+    fn another_key_cannot_renew() {
+        let now = NOW.as_secs();
+        let mut shown = renewal(ClientKey::generate().unwrap());
+        let thief = renewal(ClientKey::generate().unwrap());
+        shown.csr = thief.csr.clone();
+        assert_eq!(check(&shown, 1, now, now), Err(ProofError::OtherKey));
+        // A request for the right key (anybody can copy it), signed by the thief's key.
+        let mut shown = renewal(ClientKey::generate().unwrap());
+        shown.proof = sign(&thief.key, session_id(1), NOW, &shown.csr).unwrap();
+        assert_eq!(check(&shown, 1, now, now), Err(ProofError::BadSignature));
+        for bad in ["", "AAAA", "%", &"A".repeat(1000)] {
+            shown.proof = bad.to_owned();
+            assert_eq!(check(&shown, 1, now, now), Err(ProofError::BadSignature));
+        }
+    }
+}

@@ -133,3 +133,6 @@ impl TimeProvider for Time {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cannot set up TLS: {0}")]
 pub struct TlsError(String);
+
+#[cfg(test)]
+mod tests;
