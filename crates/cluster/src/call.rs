@@ -271,7 +271,7 @@ impl Inner {
         }
     }
 
-    fn unusable(&self, call: &Call, reason: impl Into<String>) -> CallError {
+    pub(crate) fn unusable(&self, call: &Call, reason: impl Into<String>) -> CallError {
         CallError::Answer {
             server: self.endpoint.authority(),
             call: call.title(),

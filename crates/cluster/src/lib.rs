@@ -16,6 +16,7 @@ mod endpoint;
 mod error;
 mod exec;
 mod kubeconfig;
+pub mod review;
 mod source;
 mod tls;
 mod upstream;

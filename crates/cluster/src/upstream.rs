@@ -213,6 +213,12 @@ impl Upstream {
         self.inner.endpoint.server_name.clone()
     }
 
+    /// The name in the server's certificate, if it is not the host: for a record of this cluster.
+    pub(crate) fn tls_server_name(&self) -> Option<String> {
+        let name = self.inner.endpoint.server_name.to_str();
+        (name != self.inner.endpoint.host.as_str()).then(|| name.into_owned())
+    }
+
     /// The current TLS configuration for HTTP/1.1 (ALPN `http/1.1`): upgrades and long calls.
     ///
     /// It is another `Arc` after the client certificate or the authority has changed: a connection

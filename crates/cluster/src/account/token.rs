@@ -7,9 +7,9 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::call::Call;
-use crate::error::chain;
+use crate::error::{CallError, chain};
 use crate::exec::parse_time;
-use crate::upstream::{Inner, Live, RenewedToken};
+use crate::upstream::{Inner, Live, RenewedToken, Upstream};
 
 /// The API server refuses less (`TokenRequestSpec.expirationSeconds`).
 const SHORTEST: i64 = 600;
@@ -65,4 +65,14 @@ fn understood(answered: Answered) -> Result<RenewedToken, String> {
         token: Secret::new(answered.status.token.as_str().to_owned()),
         expires,
     })
+}
+
+/// A first token, asked for by an administrator.
+///
+/// # Errors
+/// [`CallError`] if the API server does not give one.
+pub(crate) async fn request(admin: &Upstream, lifetime: Ttl) -> Result<RenewedToken, CallError> {
+    let call = call(lifetime);
+    let answered: Answered = admin.request(&call).await?;
+    understood(answered).map_err(|reason| admin.inner.unusable(&call, reason))
 }
