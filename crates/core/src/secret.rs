@@ -46,28 +46,41 @@ pub fn redact_command(words: &[String]) -> Vec<String> {
     let mut hide_next = false;
     words
         .iter()
-        .map(|word| {
-            if std::mem::take(&mut hide_next) {
-                return REDACTED.to_owned();
-            }
-            if names_secret(word.trim_start_matches('-'))
-                && word.starts_with('-')
-                && !word.contains('=')
-            {
-                hide_next = true;
-                return word.clone();
-            }
-            redact_word(word)
-        })
+        .map(|word| redact_next(word, &mut hide_next))
         .collect()
 }
 
-/// One word, which may itself be a whole shell script (`sh -c "…"`).
-fn redact_word(word: &str) -> String {
-    if word.contains(char::is_whitespace) {
-        let inner: Vec<String> = word.split(' ').map(str::to_owned).collect();
-        return redact_command(&inner).join(" ");
+/// The next word of a command; sets `hide_next` when it says that a secret follows.
+fn redact_next(word: &str, hide_next: &mut bool) -> String {
+    if std::mem::take(hide_next) {
+        return REDACTED.to_owned();
     }
+    if word.contains(char::is_whitespace) {
+        return redact_script(word);
+    }
+    if names_secret(word.trim_start_matches('-')) && word.starts_with('-') && !word.contains('=') {
+        *hide_next = true;
+        return word.to_owned();
+    }
+    redact_word(word)
+}
+
+/// A word that is itself a command line or a whole shell script (`sh -c "…"`); its white space stays.
+fn redact_script(script: &str) -> String {
+    let mut text = String::with_capacity(script.len());
+    let mut hide_next = false;
+    for piece in script.split_inclusive(char::is_whitespace) {
+        let word = piece.trim_end();
+        if !word.is_empty() {
+            text.push_str(&redact_next(word, &mut hide_next));
+        }
+        text.push_str(piece.strip_prefix(word).unwrap_or_default());
+    }
+    text
+}
+
+/// One word without white space.
+fn redact_word(word: &str) -> String {
     if let Some((key, value)) = word.split_once('=')
         && !value.is_empty()
         && names_secret(key.trim_start_matches('-'))
@@ -140,6 +153,14 @@ mod tests {
         assert_eq!(
             redacted(&["sh", "-c", "PGPASSWORD=x psql -h db"]),
             "sh -c PGPASSWORD=[redacted] psql -h db"
+        );
+        assert_eq!(
+            redacted(&[
+                "sh",
+                "-c",
+                "set -e\nmysql --password  x\n\tDB_PASSWORD=x y\n"
+            ]),
+            "sh -c set -e\nmysql --password  [redacted]\n\tDB_PASSWORD=[redacted] y\n"
         );
         assert_eq!(
             redacted(&["curl", "https://u:p@h/x"]),
