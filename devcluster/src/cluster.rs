@@ -1,10 +1,12 @@
 use std::fs;
 use std::io::ErrorKind;
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::process::Command;
 
 use serde::Serialize;
 
+use crate::down::down;
 use crate::error::{Error, IoContext as _};
 use crate::kubernetes::Kubernetes;
 use crate::layout::{self, Layout};
@@ -60,6 +62,11 @@ impl Cluster {
         }
     }
 
+    /// Ties the cluster's life to a value's.
+    pub fn down_on_drop(self) -> DownOnDrop {
+        DownOnDrop(self)
+    }
+
     /// A kubectl that talks to this cluster as its administrator.
     pub fn kubectl(&self) -> Command {
         let mut command = Command::new(&self.kubectl);
@@ -68,6 +75,26 @@ impl Cluster {
             .env("KUBECACHEDIR", self.dir.join("kubectl-cache"))
             .env("PATH", machine::search_path(&self.programs));
         command
+    }
+}
+
+/// A cluster that is taken down when this is dropped, as at the end of a test that
+/// fails. A kill of the process leaves it up: `cargo xtask cluster down NAME`.
+#[derive(Debug)]
+pub struct DownOnDrop(Cluster);
+
+impl Deref for DownOnDrop {
+    type Target = Cluster;
+
+    fn deref(&self) -> &Cluster {
+        &self.0
+    }
+}
+
+impl Drop for DownOnDrop {
+    fn drop(&mut self) {
+        // There is nobody to tell; `list` still shows what could not be taken down.
+        let _stays = down(&self.0.name, &mut |_| {});
     }
 }
 

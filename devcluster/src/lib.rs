@@ -35,7 +35,7 @@ mod traces;
 mod up;
 mod wait;
 
-pub use cluster::{Cluster, Health, Summary, attach, list};
+pub use cluster::{Cluster, DownOnDrop, Health, Summary, attach, list};
 pub use down::down;
 pub use error::Error;
 pub use kubernetes::{Kubernetes, UnknownKubernetes};

@@ -14,7 +14,7 @@ use std::fs;
 use std::process::Command;
 
 use kubestile_devcluster::{
-    Cluster, Error, Health, Kubernetes, Name, Options, attach, down, list, up,
+    Cluster, DownOnDrop, Error, Health, Kubernetes, Name, Options, attach, down, list, up,
 };
 
 #[test]
@@ -48,7 +48,7 @@ fn two_clusters_live_side_by_side_and_leave_nothing() {
     }
 }
 
-fn start(name: &str, kubernetes: Kubernetes, node: bool) -> Cluster {
+fn start(name: &str, kubernetes: Kubernetes, node: bool) -> DownOnDrop {
     let name: Name = name.parse().unwrap();
     let options = Options {
         kubernetes,
@@ -59,7 +59,7 @@ fn start(name: &str, kubernetes: Kubernetes, node: bool) -> Cluster {
         .unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(cluster.kubernetes, kubernetes);
     assert!(kubectl(&cluster, &["version"]).contains(&format!("Server Version: v{kubernetes}.")));
-    cluster
+    cluster.down_on_drop()
 }
 
 fn runs_a_pod(cluster: &Cluster) {
@@ -73,10 +73,12 @@ fn runs_a_pod(cluster: &Cluster) {
         cluster,
         &["wait", "--for=condition=Ready", "pod/pod", "--timeout=60s"],
     );
-    assert_eq!(
-        kubectl(cluster, &["logs", "pod"]),
-        format!("logged by {name}\n")
-    );
+    // Ready may come before the first line.
+    let mut logs = kubectl(cluster, &["logs", "pod"]);
+    while logs.is_empty() {
+        logs = kubectl(cluster, &["logs", "pod"]);
+    }
+    assert_eq!(logs, format!("logged by {name}\n"));
     assert_eq!(
         kubectl(cluster, &["exec", "pod", "--", "hostname"]),
         "pod\n"
