@@ -23,8 +23,10 @@ mod disk;
 mod error;
 pub mod key;
 mod layout;
+pub mod read;
 mod recover;
 mod seal;
+pub mod search;
 mod wal;
 
 pub use append::{AuditLog, Durability, Pending};

@@ -1,0 +1,198 @@
+//! What to look for.
+
+use kubestile_core::event::{Decided, Event, Kube, Record};
+use kubestile_core::{ClusterName, RequestId, SessionId, Timestamp};
+
+/// What to look for: everything that is set must match. Nothing set: everything.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// The name of the person who asked, or whom a change is about.
+    pub person: Option<String>,
+    /// The action, as policies name it (`exec`, `delete`).
+    pub action: Option<String>,
+    /// The RBAC verb (`get`, `create`).
+    pub verb: Option<String>,
+    /// The kind of object: `pods`, `deployments.apps`, `pods/exec`.
+    pub resource: Option<String>,
+    /// The object's name.
+    pub name: Option<String>,
+    /// The namespace.
+    pub namespace: Option<String>,
+    /// The cluster.
+    pub cluster: Option<ClusterName>,
+    /// `allow`, `deny`, `hold`, or `refusal` for what was refused before it was judged.
+    pub decision: Option<String>,
+    /// The run of kubectl (`Kubectl-Session`).
+    pub invocation: Option<String>,
+    /// The request.
+    pub request: Option<RequestId>,
+    /// The session.
+    pub session: Option<SessionId>,
+    /// Not before.
+    pub since: Option<Timestamp>,
+    /// Before.
+    pub until: Option<Timestamp>,
+}
+
+impl Filter {
+    pub(super) fn matcher(&self) -> Matcher {
+        Matcher {
+            needles: needles(self),
+            since: self.since.map(Timestamp::rfc3339),
+            until: self.until.map(Timestamp::rfc3339),
+            filter: self.clone(),
+        }
+    }
+
+    /// Whether it asks for what only a judged request has.
+    fn is_about_requests(&self) -> bool {
+        self.action.is_some()
+            || self.verb.is_some()
+            || self.resource.is_some()
+            || self.name.is_some()
+            || self.namespace.is_some()
+            || self.cluster.is_some()
+            || self.invocation.is_some()
+    }
+}
+
+/// A filter made ready for many records.
+#[derive(Debug)]
+pub(super) struct Matcher {
+    filter: Filter,
+    /// Texts that the canonical bytes of every match contain.
+    needles: Vec<String>,
+    since: Option<String>,
+    until: Option<String>,
+}
+
+impl Matcher {
+    /// A quick look at the bytes, which spares parsing nearly all that does not match.
+    pub(super) fn may_match(&self, bytes: &[u8]) -> bool {
+        // What is not text is no record: parsing it says so.
+        let Ok(text) = std::str::from_utf8(bytes) else {
+            return true;
+        };
+        !is_completion(bytes) && self.needles.iter().all(|needle| text.contains(needle))
+    }
+
+    pub(super) fn matches(&self, record: &Record) -> bool {
+        let filter = &self.filter;
+        // Times all have the same form, in which text order is time order.
+        let in_time = self.since.as_ref().is_none_or(|t| record.time >= *t)
+            && self.until.as_ref().is_none_or(|t| record.time < *t);
+        in_time
+            && match &record.event {
+                Event::Decision(decided) => self.matches_decision(decided),
+                Event::Completion(_) => false,
+                Event::Refusal { request, actor, .. } => {
+                    !filter.is_about_requests()
+                        && is(&filter.decision, "refusal")
+                        && filter.request.is_none_or(|r| r == *request)
+                        && filter.person.as_ref().is_none_or(|person| {
+                            actor.as_ref().is_some_and(|actor| actor.name == *person)
+                        })
+                        && filter.session.is_none_or(|session| {
+                            actor.as_ref().is_some_and(|actor| actor.session == session)
+                        })
+                }
+                Event::Session {
+                    session, person, ..
+                } => {
+                    self.is_about_state()
+                        && is(&filter.person, person)
+                        && filter.session.is_none_or(|s| s == *session)
+                }
+                Event::Change { by, name, .. } => {
+                    self.is_about_state()
+                        && filter.session.is_none()
+                        && filter
+                            .person
+                            .as_ref()
+                            .is_none_or(|person| person == by || person == name)
+                }
+            }
+    }
+
+    fn matches_decision(&self, decided: &Decided) -> bool {
+        let filter = &self.filter;
+        let kube = &decided.kube;
+        let invocation = decided.invocation.as_ref().map(|i| i.session.as_str());
+        is(&filter.person, &decided.actor.name)
+            && is(&filter.action, &kube.action)
+            && is(&filter.verb, &kube.verb)
+            && is(&filter.name, &kube.name)
+            && is(&filter.namespace, &kube.namespace)
+            && is(&filter.decision, &decided.decision)
+            && filter.cluster.as_ref().is_none_or(|c| *c == kube.cluster)
+            && filter.request.is_none_or(|r| r == decided.request)
+            && filter.session.is_none_or(|s| s == decided.actor.session)
+            && (filter.invocation.is_none() || filter.invocation.as_deref() == invocation)
+            && (filter.resource.as_deref()).is_none_or(|r| is_resource(kube, r))
+    }
+
+    /// Whether changes of sessions and of state can match at all.
+    fn is_about_state(&self) -> bool {
+        let filter = &self.filter;
+        !filter.is_about_requests() && filter.decision.is_none() && filter.request.is_none()
+    }
+}
+
+fn is(wanted: &Option<String>, found: &str) -> bool {
+    wanted.as_ref().is_none_or(|wanted| wanted == found)
+}
+
+/// `pods`, `deployments.apps`, `pods/exec`: what is not said is not asked.
+fn is_resource(kube: &Kube, wanted: &str) -> bool {
+    let (wanted, subresource) = match wanted.split_once('/') {
+        Some((wanted, subresource)) => (wanted, Some(subresource)),
+        None => (wanted, None),
+    };
+    let (resource, group) = match wanted.split_once('.') {
+        Some((resource, group)) => (resource, Some(group)),
+        None => (wanted, None),
+    };
+    kube.resource == resource
+        && group.is_none_or(|group| kube.group == group)
+        && subresource.is_none_or(|subresource| kube.subresource == subresource)
+}
+
+/// Whether the bytes are those of a completion: only canonical bytes of one hold this, since in a
+/// text every quotation mark is escaped.
+pub(super) fn is_completion(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_ok_and(|text| text.contains(r#""kind":"completion""#))
+}
+
+fn needles(filter: &Filter) -> Vec<String> {
+    let mut needles = Vec::new();
+    let mut add = |key: &str, value: &str| {
+        if let Ok(value) = serde_json::to_string(value) {
+            needles.push(format!("\"{key}\":{value}"));
+        }
+    };
+    let fields = [
+        ("action", &filter.action),
+        ("verb", &filter.verb),
+        ("name", &filter.name),
+        ("namespace", &filter.namespace),
+        ("session", &filter.invocation),
+    ];
+    for (key, value) in fields {
+        if let Some(value) = value {
+            add(key, value);
+        }
+    }
+    if let Some(cluster) = &filter.cluster {
+        add("cluster", cluster.as_str());
+    }
+    if let Some(request) = &filter.request {
+        add("request", &request.to_string());
+    }
+    if let Some(session) = &filter.session {
+        add("session", &session.to_string());
+    }
+    // A person is named under more than one key.
+    let person = filter.person.as_ref();
+    needles.extend(person.and_then(|person| serde_json::to_string(person).ok()));
+    needles
+}
