@@ -1,0 +1,303 @@
+//! Step 8: the request goes upstream as the person, and the answer comes back as it is. Nothing gets
+//! here without a permit and the receipt that records it.
+
+mod answer;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::{HeaderMap, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use kubestile_core::action::Action;
+use kubestile_core::context::Context;
+use kubestile_core::decision::Permit;
+use kubestile_core::identity::VerifiedIdentity;
+use kubestile_core::ids::RequestId;
+use kubestile_core::impersonate::{self, Impersonation, Passage};
+use kubestile_store::SessionHandle;
+
+use self::answer::Answer;
+use crate::body::{Body, Upload};
+use crate::clusters::Cluster;
+use crate::gate::Gate;
+use crate::limits::Place;
+use crate::parse::UpstreamTarget;
+use crate::pool::PoolError;
+use crate::record::{Ending, Recorded};
+use crate::refusal::Refusal;
+use crate::stream::{Trust, upgrade};
+
+/// A request with all that the steps before have found out about it.
+pub struct Judged {
+    /// Its id.
+    pub id: RequestId,
+    /// When it arrived.
+    pub started: Instant,
+    /// Where it came from.
+    pub source: SocketAddr,
+    /// The cluster it is for.
+    pub cluster: Arc<Cluster>,
+    /// What goes upstream, byte for byte.
+    pub target: UpstreamTarget,
+    /// Who asks.
+    pub who: VerifiedIdentity,
+    /// Their session, which may end at any time.
+    pub session: SessionHandle,
+    /// What is asked.
+    pub action: Action,
+    /// Under which conditions.
+    pub context: Context,
+}
+
+impl Judged {
+    /// As whom it goes upstream: the person, with the groups of the job functions that cover this
+    /// request and no others; or whom the client asked to be, where a policy allows it.
+    pub fn upstream_identity(&self) -> Impersonation {
+        let extra = Impersonation::our_extra(self.who.session(), self.id);
+        if let Some(target) = &self.action.impersonates {
+            return Impersonation {
+                user: target.user.clone(),
+                uid: None,
+                groups: target.groups.clone(),
+                extra,
+            };
+        }
+        let identity = self.who.identity();
+        let (cluster, namespace) = (self.cluster.name(), self.action.namespace());
+        let mut groups: Vec<String> = identity
+            .functions
+            .iter()
+            .filter(|f| f.covers(cluster, namespace))
+            .map(|f| f.upstream_group())
+            .collect();
+        groups.sort_unstable();
+        groups.dedup();
+        Impersonation {
+            user: identity.name.clone(),
+            uid: Some(identity.id.to_string()),
+            groups,
+            extra,
+        }
+    }
+
+    fn is_proxied(&self) -> bool {
+        self.action
+            .resource()
+            .is_some_and(|r| r.subresource == "proxy")
+    }
+}
+
+/// Sends the request upstream and streams the answer back.
+///
+/// # Errors
+/// A refusal when there is no answer that may be passed on.
+pub async fn forward(
+    gate: &Arc<Gate>,
+    permit: Permit,
+    recorded: Recorded,
+    judged: Judged,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Refusal> {
+    if permit.request() != judged.id || recorded.receipt.request() != judged.id {
+        return Err(Refusal::unavailable(
+            "a permit or receipt is for another request",
+        ));
+    }
+    let long = judged.action.is_long_running();
+    let upgrade = upgrade::requested(request.headers())?;
+    if upgrade.is_some() && !judged.action.may_upgrade() {
+        return Err(Refusal::bad_request(
+            "this path cannot be upgraded to another protocol",
+        ));
+    }
+    let person = judged.who.identity().id;
+    let place = gate
+        .limits
+        .enter(person, judged.cluster.name(), long, upgrade.is_some())?;
+    let headers = upstream_headers(&judged, request.headers()).await?;
+    let mut ending = Ending::new(gate.clone(), &judged, long);
+    let trust = Trust::new(gate, &judged);
+
+    if let Some(protocol) = upgrade {
+        return upgrade::open(
+            gate, judged, request, headers, protocol, trust, ending, place,
+        )
+        .await;
+    }
+
+    let limit = if judged.is_proxied() {
+        u64::MAX
+    } else {
+        gate.settings.body_limit
+    };
+    check_length(request.headers(), limit, &mut ending)?;
+    let (parts, body) = request.into_parts();
+    let upload = Body::new(Upload::new(body, limit, ending.upload()));
+    let mut upstream = Request::new(upload);
+    *upstream.method_mut() = parts.method;
+    *upstream.headers_mut() = headers;
+    let target = judged.target.below(judged.cluster.upstream().base_path());
+    let pool = judged.cluster.pool();
+    let sent = if long {
+        pool.send_own(&target, upstream)
+            .await
+            .map(|answer| (answer, None))
+    } else {
+        pool.send_shared(person, &target, upstream).await
+    };
+    let (response, in_flight) = sent.map_err(|e| unanswered(gate, &judged, &mut ending, &e))?;
+    let (mut head, body) = response.into_parts();
+    ending.answered(head.status.as_u16());
+    check_redirect(&judged, &mut head, &mut ending)?;
+    filter_answer_headers(&mut head.headers, judged.is_proxied());
+
+    let answer = Answer::new(&judged, &head.headers, body, ending, recorded.durability)
+        .holding(place, in_flight)
+        .ending_with(long.then_some(trust));
+    let answer = answer.durable_if_empty().await?;
+    Ok(Response::from_parts(answer_head(head), Body::new(answer)))
+}
+
+/// The client's headers without any identity, then ours, then the gate's own credential.
+async fn upstream_headers(judged: &Judged, client: &HeaderMap) -> Result<HeaderMap, Refusal> {
+    let passage = if judged.is_proxied() {
+        Passage::Proxied
+    } else {
+        Passage::Api
+    };
+    let mut headers = impersonate::strip(client, passage);
+    let who = judged.upstream_identity();
+    impersonate::set(&mut headers, &who, judged.id, judged.source.ip())
+        .map_err(|e| Refusal::bad_request(&e.to_string()))?;
+    let cluster = &judged.cluster;
+    match cluster.upstream().authorization().await {
+        Ok(Some(value)) => {
+            headers.insert(header::AUTHORIZATION, value);
+        }
+        Ok(None) => {}
+        Err(error) => {
+            tracing::error!(cluster = %cluster.name(), error = %error, "the gate's own credential failed");
+            return Err(Refusal::bad_upstream(
+                cluster.name().as_str(),
+                "the gate's own credential for it could not be renewed; whoever runs the gate \
+                 finds out with `kubestile cluster check`",
+            ));
+        }
+    }
+    Ok(headers)
+}
+
+fn check_length(headers: &HeaderMap, limit: u64, ending: &mut Ending) -> Result<(), Refusal> {
+    let length = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|v| v.to_str().ok())
+        .and_then(|v| v.parse::<u64>().ok());
+    if length.is_some_and(|l| l > limit) {
+        ending.ended("refused", "the body is over the limit");
+        return Err(Refusal::too_large(limit));
+    }
+    Ok(())
+}
+
+fn unanswered(gate: &Gate, judged: &Judged, ending: &mut Ending, error: &PoolError) -> Refusal {
+    if ending.upload().load(std::sync::atomic::Ordering::Relaxed) > gate.settings.body_limit {
+        ending.ended("refused", "the body grew over the limit");
+        return Refusal::too_large(gate.settings.body_limit);
+    }
+    let cluster = judged.cluster.name().as_str();
+    tracing::warn!(cluster, request = %judged.id, error = %error, "no answer from upstream");
+    ending.ended("upstream-failed", &error.to_string());
+    match error {
+        PoolError::Full => Refusal::too_many("from you", false),
+        // Addresses stay in the log; the person needs to know that it is not their request.
+        PoolError::Connect { .. } => {
+            Refusal::bad_upstream(cluster, "the API server cannot be reached")
+        }
+        PoolError::Broken(_) => {
+            Refusal::bad_upstream(cluster, "the API server closed the connection")
+        }
+    }
+}
+
+/// A redirect is never followed, and is passed on only for what applications behind a `proxy`
+/// subresource do themselves: to a path of the same API server, put back below the cluster's prefix
+/// (CVE-2022-3172, CVE-2020-8559).
+fn check_redirect(
+    judged: &Judged,
+    head: &mut http::response::Parts,
+    ending: &mut Ending,
+) -> Result<(), Refusal> {
+    if !head.status.is_redirection() || head.status == StatusCode::NOT_MODIFIED {
+        return Ok(());
+    }
+    let local = head
+        .headers
+        .get(header::LOCATION)
+        .and_then(|v| v.to_str().ok())
+        .filter(|to| judged.is_proxied() && to.starts_with('/') && !to.starts_with("//"))
+        .filter(|to| !to.contains('\\'))
+        .map(|to| format!("{}{}{to}", crate::parse::PREFIX, judged.cluster.name()));
+    match local.and_then(|to| http::HeaderValue::from_str(&to).ok()) {
+        Some(location) => {
+            head.headers.insert(header::LOCATION, location);
+            Ok(())
+        }
+        None => {
+            ending.ended("upstream-failed", "a redirect was not followed");
+            let why = "it answered with a redirect, which is not followed";
+            Err(Refusal::bad_upstream(judged.cluster.name().as_str(), why))
+        }
+    }
+}
+
+/// What an answer may not carry to the client: what is about the upstream's connection, what names
+/// identities, and, except from proxied applications, cookies.
+fn filter_answer_headers(headers: &mut HeaderMap, proxied: bool) {
+    let listed: Vec<String> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|v| v.to_str().ok())
+        .flat_map(|v| v.split(','))
+        .map(|token| token.trim().to_ascii_lowercase())
+        .collect();
+    let dropped: Vec<http::HeaderName> = headers
+        .keys()
+        .filter(|name| {
+            let text = name.as_str();
+            impersonate::is_hop_by_hop(text)
+                || text.starts_with("impersonate-")
+                || text.starts_with("x-remote-")
+                || (!proxied && text == "set-cookie")
+                || listed.iter().any(|l| l == text)
+        })
+        .cloned()
+        .collect();
+    for name in dropped {
+        headers.remove(name);
+    }
+}
+
+/// An answer after which the client's connection is closed: what follows an upgrade that failed is
+/// never read as another request.
+pub(crate) fn closing_answer(
+    judged: &Judged,
+    mut head: http::response::Parts,
+    body: Incoming,
+    ending: Ending,
+    place: Place,
+) -> Response<Body> {
+    filter_answer_headers(&mut head.headers, judged.is_proxied());
+    let answer = Answer::new(judged, &head.headers, body, ending, None).holding(place, None);
+    head.headers
+        .insert(header::CONNECTION, http::HeaderValue::from_static("close"));
+    Response::from_parts(answer_head(head), Body::new(answer))
+}
+
+/// Status and headers alone: the version is the client connection's.
+fn answer_head(head: http::response::Parts) -> http::response::Parts {
+    let mut answer = Response::new(()).into_parts().0;
+    answer.status = head.status;
+    answer.headers = head.headers;
+    answer
+}

@@ -1,0 +1,285 @@
+//! The body of an answer on its way to the client: as it comes, but never complete before the record
+//! is durable, and never longer than the trust it stands on.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{HeaderMap, header};
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+use kubestile_core::action::ActionKind;
+use kubestile_core::ids::RequestId;
+use kubestile_core::request_info::Verb;
+use kubestile_store::audit::{AuditError, Durability};
+
+use super::Judged;
+use crate::body::BodyError;
+use crate::limits::Place;
+use crate::pool::InFlight;
+use crate::record::Ending;
+use crate::refusal::{self, Refusal};
+use crate::stream::Trust;
+
+type Durable = Pin<Box<dyn Future<Output = Result<(), AuditError>> + Send>>;
+
+/// An answer's body.
+pub(super) struct Answer {
+    inner: Incoming,
+    request: RequestId,
+    ending: Ending,
+    durable: Option<Durable>,
+    held: Option<Frame<Bytes>>,
+    trust: Option<Trust>,
+    farewell: Farewell,
+    at_boundary: bool,
+    state: State,
+    _place: Option<Place>,
+    _in_flight: Option<InFlight>,
+}
+
+#[derive(PartialEq, Eq)]
+enum State {
+    Streaming,
+    /// The farewell was sent; next comes this error, so that the client sees that it was cut.
+    Cut(String),
+    Done,
+}
+
+/// How the client of a stream is told why it ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Farewell {
+    /// A JSON watch: an ERROR event with a Status.
+    WatchEvent,
+    /// Plain text (`logs -f`): a line.
+    Line,
+    /// Nothing can be said in this format.
+    Nothing,
+}
+
+impl Answer {
+    /// The body of the answer to `judged`, which came with `headers`.
+    pub(super) fn new(
+        judged: &Judged,
+        headers: &HeaderMap,
+        inner: Incoming,
+        ending: Ending,
+        durability: Option<Durability>,
+    ) -> Self {
+        Self {
+            inner,
+            request: judged.id,
+            ending,
+            durable: durability.map(|d| Box::pin(d.wait()) as Durable),
+            held: None,
+            trust: None,
+            farewell: farewell(judged, headers),
+            at_boundary: true,
+            state: State::Streaming,
+            _place: None,
+            _in_flight: None,
+        }
+    }
+
+    /// Holds the request's places until the answer is complete or dropped.
+    pub(super) fn holding(mut self, place: Place, in_flight: Option<InFlight>) -> Self {
+        self._place = Some(place);
+        self._in_flight = in_flight;
+        self
+    }
+
+    /// Ends the stream when the trust it stands on ends.
+    pub(super) fn ending_with(mut self, trust: Option<Trust>) -> Self {
+        self.trust = trust;
+        self
+    }
+
+    /// An answer without a body has no last byte to hold back: its record is waited for here.
+    ///
+    /// # Errors
+    /// 503 when the record cannot be written.
+    pub(super) async fn durable_if_empty(mut self) -> Result<Self, Refusal> {
+        if self.inner.is_end_stream()
+            && let Some(durable) = self.durable.take()
+            && durable.await.is_err()
+        {
+            self.ending
+                .ended("unrecorded", "the record could not be written");
+            return Err(Refusal::unavailable(
+                "the record of this request could not be written",
+            ));
+        }
+        Ok(self)
+    }
+
+    fn pass(&mut self, frame: Frame<Bytes>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(data) = frame.data_ref() {
+            self.ending.sent(data.len() as u64);
+            if let Some(last) = data.last() {
+                self.at_boundary = *last == b'\n';
+            }
+        }
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn fail(
+        &mut self,
+        end: &str,
+        error: BodyError,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.ending.ended(end, &error.to_string());
+        self.state = State::Done;
+        Poll::Ready(Some(Err(error)))
+    }
+
+    /// The trust has ended: a last word in the stream's own format, where it has one, then the cut.
+    fn cut(&mut self, why: String) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.ending.ended("session-ended", &why);
+        let text = match self.farewell {
+            Farewell::WatchEvent if self.at_boundary => {
+                let mut event = br#"{"type":"ERROR","object":"#.to_vec();
+                event.extend_from_slice(&refusal::end_of_stream(&why, self.request));
+                event.extend_from_slice(b"}\n");
+                event
+            }
+            Farewell::Line => {
+                let gap = if self.at_boundary { "" } else { "\n" };
+                format!(
+                    "{gap}kubestile ended this stream: {why} (request {})\n",
+                    self.request
+                )
+                .into_bytes()
+            }
+            Farewell::WatchEvent | Farewell::Nothing => {
+                self.state = State::Done;
+                return Poll::Ready(Some(Err(BodyError::Ended(why))));
+            }
+        };
+        self.state = match self.farewell {
+            // A watch ends like any other watch: the client acts on the ERROR event.
+            Farewell::WatchEvent => State::Done,
+            Farewell::Line | Farewell::Nothing => State::Cut(why),
+        };
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from(text)))))
+    }
+
+    /// Polls the record; `true` once it is durable (or need not be).
+    fn poll_durable(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), AuditError>> {
+        match &mut self.durable {
+            None => Poll::Ready(Ok(())),
+            Some(durable) => {
+                let result = std::task::ready!(durable.as_mut().poll(cx));
+                self.durable = None;
+                Poll::Ready(result)
+            }
+        }
+    }
+
+    fn poll_inner(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = std::task::ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        Poll::Ready(frame.map(|f| f.map_err(|e| BodyError::Peer(crate::pool::chain(&e)))))
+    }
+}
+
+impl http_body::Body for Answer {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        match std::mem::replace(&mut this.state, State::Done) {
+            State::Done => return Poll::Ready(None),
+            State::Cut(why) => return Poll::Ready(Some(Err(BodyError::Ended(why)))),
+            State::Streaming => this.state = State::Streaming,
+        }
+        if let Some(trust) = &mut this.trust
+            && let Poll::Ready(why) = trust.poll_ended(cx)
+        {
+            return this.cut(why);
+        }
+        let durable = match this.poll_durable(cx) {
+            Poll::Ready(Ok(())) => true,
+            Poll::Ready(Err(_)) => return this.fail("unrecorded", BodyError::Unrecorded),
+            Poll::Pending => false,
+        };
+        // Until the record is durable one frame is always held back, since it may be the last.
+        if durable && let Some(frame) = this.held.take() {
+            return this.pass(frame);
+        }
+        loop {
+            if !durable && this.held.is_some() && this.inner.is_end_stream() {
+                return Poll::Pending;
+            }
+            match std::task::ready!(this.poll_inner(cx)) {
+                Some(Ok(frame)) if durable => return this.pass(frame),
+                Some(Ok(frame)) => {
+                    if let Some(earlier) = this.held.replace(frame) {
+                        return this.pass(earlier);
+                    }
+                }
+                Some(Err(error)) => return this.fail("upstream-failed", error),
+                None if durable => {
+                    this.ending.ended("complete", "");
+                    this.state = State::Done;
+                    return Poll::Ready(None);
+                }
+                // The waker is registered with the record.
+                None => return Poll::Pending,
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.state == State::Done
+            || (self.held.is_none() && self.durable.is_none() && self.inner.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        // A stream that may be cut has no length; what is held back counts as not yet sent.
+        if self.trust.is_some() {
+            return SizeHint::default();
+        }
+        let held = self
+            .held
+            .as_ref()
+            .and_then(|f| f.data_ref())
+            .map_or(0, |d| d.len() as u64);
+        match self.inner.size_hint().exact() {
+            Some(rest) => SizeHint::with_exact(rest.saturating_add(held)),
+            None => SizeHint::default(),
+        }
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        // With a Content-Length, hyper stops asking at the last byte.
+        if self.state == State::Streaming && self.held.is_none() && self.inner.is_end_stream() {
+            self.ending.ended("complete", "");
+        }
+    }
+}
+
+/// In which format a last word can be said.
+fn farewell(judged: &Judged, headers: &HeaderMap) -> Farewell {
+    if headers.contains_key(header::CONTENT_ENCODING) {
+        return Farewell::Nothing;
+    }
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default();
+    if judged.action.info.verb == Verb::Watch && kind.starts_with("application/json") {
+        Farewell::WatchEvent
+    } else if judged.action.kind == ActionKind::Log && kind.starts_with("text/plain") {
+        Farewell::Line
+    } else {
+        Farewell::Nothing
+    }
+}

@@ -1,0 +1,120 @@
+//! What the eight steps share: the state of one running gate.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use kubestile_core::ids::RequestId;
+use kubestile_core::time::Timestamp;
+use kubestile_policy::PolicySet;
+use kubestile_store::Store;
+use kubestile_store::audit::AuditLog;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clusters::Clusters;
+use crate::limits::Limits;
+use crate::metrics::Metrics;
+
+/// Tells the time; a parameter so that tests can hold it still.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Limits and switches of the data plane. Every value has a default that is safe.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Largest body of an API request, in bytes. The API server's own limit is 3 MiB.
+    pub body_limit: u64,
+    /// Open client connections, all together.
+    pub max_connections: usize,
+    /// Short requests in flight per person.
+    pub requests_per_person: usize,
+    /// Open watches, logs and upgraded streams per person.
+    pub streams_per_person: usize,
+    /// Short requests in flight per cluster, to protect its API server.
+    pub requests_per_cluster: usize,
+    /// Open watches, logs and upgraded streams per cluster.
+    pub streams_per_cluster: usize,
+    /// How long open requests may go on after SIGTERM.
+    pub drain: Duration,
+    /// How long a TLS handshake, and the head of a request, may take.
+    pub handshake: Duration,
+    /// How long connecting to an API server may take.
+    pub connect: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            body_limit: 3 * 1024 * 1024,
+            max_connections: 20_000,
+            requests_per_person: 256,
+            streams_per_person: 1_000,
+            requests_per_cluster: 1_000,
+            streams_per_cluster: 10_000,
+            drain: Duration::from_secs(25),
+            handshake: Duration::from_secs(10),
+            connect: Duration::from_secs(10),
+        }
+    }
+}
+
+/// One running gate.
+pub struct Gate {
+    /// People, sessions, tokens.
+    pub store: Store,
+    /// The log.
+    pub audit: AuditLog,
+    /// The policies in force; replaced as a whole.
+    pub policies: ArcSwap<PolicySet>,
+    /// The clusters behind the gate.
+    pub clusters: Clusters,
+    /// Limits and switches.
+    pub settings: Settings,
+    /// The limits' counters.
+    pub limits: Limits,
+    /// Counters for Prometheus.
+    pub metrics: Metrics,
+    /// The time.
+    pub clock: Clock,
+    /// Cancelled when no new connections are taken any more.
+    pub draining: CancellationToken,
+    /// Cancelled when open streams must end.
+    pub closing: CancellationToken,
+    /// Connections and upgraded streams that are open.
+    pub open: TaskTracker,
+}
+
+impl Gate {
+    /// A gate without clusters.
+    pub fn new(
+        store: Store,
+        audit: AuditLog,
+        policies: PolicySet,
+        settings: Settings,
+        clock: Clock,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            store,
+            audit,
+            policies: ArcSwap::from_pointee(policies),
+            clusters: Clusters::default(),
+            limits: Limits::new(&settings),
+            settings,
+            metrics: Metrics::new(),
+            clock,
+            draining: CancellationToken::new(),
+            closing: CancellationToken::new(),
+            open: TaskTracker::new(),
+        })
+    }
+
+    /// Now.
+    pub fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    /// A new request id: a version 7 UUID, which is also the `Audit-ID` upstream.
+    pub fn new_request_id(&self) -> RequestId {
+        RequestId::from_uuid(uuid::Uuid::now_v7())
+    }
+}

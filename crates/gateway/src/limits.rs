@@ -1,0 +1,120 @@
+//! How much at once, per person and per cluster.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use kubestile_core::ids::{ClusterName, PersonId};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::gate::Settings;
+use crate::refusal::Refusal;
+
+/// The counters of all limits.
+pub struct Limits {
+    people: Mutex<HashMap<PersonId, Arc<Lane>>>,
+    clusters: Mutex<HashMap<ClusterName, Arc<Lane>>>,
+    person: (usize, usize),
+    cluster: (usize, usize),
+}
+
+/// Short requests and streams are counted apart, so that open watches never block a `get`.
+struct Lane {
+    short: Arc<Semaphore>,
+    long: Arc<Semaphore>,
+}
+
+impl Lane {
+    fn new((short, long): (usize, usize)) -> Self {
+        Self {
+            short: Arc::new(Semaphore::new(short)),
+            long: Arc::new(Semaphore::new(long)),
+        }
+    }
+
+    fn take(&self, long: bool) -> Option<OwnedSemaphorePermit> {
+        let lane = if long { &self.long } else { &self.short };
+        lane.clone().try_acquire_owned().ok()
+    }
+}
+
+/// A place taken in the person's and the cluster's limits; given back when dropped.
+#[derive(Debug)]
+pub struct Place {
+    _person: OwnedSemaphorePermit,
+    _cluster: OwnedSemaphorePermit,
+}
+
+impl Limits {
+    /// From the settings.
+    pub fn new(settings: &Settings) -> Self {
+        Self {
+            people: Mutex::default(),
+            clusters: Mutex::default(),
+            person: (settings.requests_per_person, settings.streams_per_person),
+            cluster: (settings.requests_per_cluster, settings.streams_per_cluster),
+        }
+    }
+
+    /// Takes a place for one request.
+    ///
+    /// # Errors
+    /// A refusal with 429 when the person or the cluster has none left.
+    pub fn enter(
+        &self,
+        person: PersonId,
+        cluster: &ClusterName,
+        long: bool,
+        upgrade: bool,
+    ) -> Result<Place, Refusal> {
+        let lane = lane_of(&self.people, &person, self.person);
+        let of_person = lane
+            .take(long)
+            .ok_or_else(|| Refusal::too_many("from you", upgrade))?;
+        let lane = lane_of(&self.clusters, cluster, self.cluster);
+        let of_cluster = lane
+            .take(long)
+            .ok_or_else(|| Refusal::too_many("to this cluster", upgrade))?;
+        Ok(Place {
+            _person: of_person,
+            _cluster: of_cluster,
+        })
+    }
+}
+
+fn lane_of<K: std::hash::Hash + Eq + Clone>(
+    lanes: &Mutex<HashMap<K, Arc<Lane>>>,
+    key: &K,
+    limits: (usize, usize),
+) -> Arc<Lane> {
+    let mut lanes = lanes.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(lane) = lanes.get(key) {
+        return lane.clone();
+    }
+    let lane = Arc::new(Lane::new(limits));
+    lanes.insert(key.clone(), lane.clone());
+    lane
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_do_not_block_short_requests_and_places_come_back() {
+        let settings = Settings {
+            requests_per_person: 1,
+            streams_per_person: 1,
+            ..Settings::default()
+        };
+        let limits = Limits::new(&settings);
+        let ana = PersonId::from_uuid(uuid::Uuid::from_u128(1));
+        let bob = PersonId::from_uuid(uuid::Uuid::from_u128(2));
+        let prod = "prod".parse().unwrap();
+        let watch = limits.enter(ana, &prod, true, false).unwrap();
+        assert!(limits.enter(ana, &prod, true, false).is_err());
+        assert!(limits.enter(bob, &prod, true, false).is_ok());
+        let _get = limits.enter(ana, &prod, false, false).unwrap();
+        drop(watch);
+        assert!(limits.enter(ana, &prod, true, false).is_ok());
+    }
+}

@@ -1,0 +1,71 @@
+//! The request path: eight plain calls, top to bottom. No step calls another; each returns here.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use kubestile_core::ids::RequestId;
+
+use crate::accept::Connection;
+use crate::authenticate::authenticate;
+use crate::body::Body;
+use crate::decide::decide;
+use crate::forward::{Judged, forward};
+use crate::gate::Gate;
+use crate::gather::gather;
+use crate::hold::hold;
+use crate::parse::{parse, route};
+use crate::record;
+use crate::refusal::Refusal;
+
+/// Answers one request to `/clusters/<name>/…`, which [`crate::accept`] has taken from a connection.
+pub async fn handle(
+    gate: &Arc<Gate>,
+    connection: &Connection,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let id = gate.new_request_id();
+    match steps(gate, connection, request, id).await {
+        Ok(answer) => answer,
+        Err(refusal) => {
+            gate.metrics.refused(refusal.status().as_u16());
+            refusal.of_request(id).into_response()
+        }
+    }
+}
+
+async fn steps(
+    gate: &Arc<Gate>,
+    connection: &Connection,
+    request: Request<Incoming>,
+    id: RequestId,
+) -> Result<Response<Body>, Refusal> {
+    let started = Instant::now();
+    let (cluster, target) = route(gate, request.uri())?;
+
+    let (who, session) = match authenticate(gate, connection, request.headers()) {
+        Ok(proven) => proven,
+        Err(refusal) => return Err(record::refused(gate, connection, None, id, refusal)),
+    };
+    let action = match parse(cluster.name(), &request, &target) {
+        Ok(action) => action,
+        Err(refusal) => return Err(record::refused(gate, connection, Some(&who), id, refusal)),
+    };
+    let context = gather(gate, connection, request.headers(), &action)?;
+    let decision = decide(gate, id, &who, &action, &context);
+    let judged = Judged {
+        id,
+        started,
+        source: connection.peer(),
+        cluster,
+        target,
+        who,
+        session,
+        action,
+        context,
+    };
+    let recorded = record::record(gate, &judged, request.headers(), &decision).await?;
+    let permit = hold(&judged, decision)?;
+    forward(gate, permit, recorded, judged, request).await
+}

@@ -1,0 +1,306 @@
+//! Connections to one API server. Short calls of one person share HTTP/2 connections that no other
+//! person uses; every long one (watch, log, exec) has a connection of its own, so that a slow reader
+//! stalls nobody and an upgraded connection is never used again.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use http::{HeaderValue, Request, Response, Uri, header};
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use kubestile_cluster::Upstream;
+use kubestile_core::ids::PersonId;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::body::Body;
+
+/// Streams on one shared connection, well below what API servers allow (100 and more).
+const STREAMS: usize = 64;
+/// Shared connections per person.
+const CONNECTIONS: usize = 8;
+/// A shared connection that nothing used for so long is closed.
+const IDLE: Duration = Duration::from_secs(90);
+/// What one answer may have in flight: the memory that a slow client costs.
+const STREAM_WINDOW: u32 = 2 * 1024 * 1024;
+/// What all answers of one connection may have in flight: no slow one uses it up.
+const CONNECTION_WINDOW: u32 = 64 * 1024 * 1024;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum PoolError {
+    /// No connection.
+    #[error("connecting to {address} failed: {why}")]
+    Connect {
+        /// Host and port.
+        address: String,
+        /// In words.
+        why: String,
+    },
+    /// The connection broke before an answer.
+    #[error("the API server closed the connection before it answered: {0}")]
+    Broken(String),
+    /// Every shared connection of the person is full.
+    #[error("too many requests at once")]
+    Full,
+}
+
+/// The connections to one API server.
+pub struct Pool {
+    upstream: Arc<Upstream>,
+    people: Mutex<HashMap<PersonId, Vec<Arc<Shared>>>>,
+    connect: Duration,
+    epoch: Instant,
+}
+
+/// One HTTP/2 connection, used by one person.
+struct Shared {
+    sender: http2::SendRequest<Body>,
+    in_flight: AtomicUsize,
+    last_used: AtomicI64,
+}
+
+/// A place on a shared connection; given back when the answer has been read or dropped.
+pub struct InFlight(Arc<Shared>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A connection that was opened just now.
+enum Opened {
+    H1(http1::SendRequest<Body>),
+    H2(http2::SendRequest<Body>),
+}
+
+impl Pool {
+    /// No connections yet.
+    pub fn new(upstream: Arc<Upstream>, connect: Duration) -> Self {
+        Self {
+            upstream,
+            people: Mutex::default(),
+            connect,
+            epoch: Instant::now(),
+        }
+    }
+
+    /// Sends a short request on a connection of this person's.
+    ///
+    /// # Errors
+    /// [`PoolError`] when there is no connection or no answer. A request is sent again only if none
+    /// of it was sent before.
+    pub async fn send_shared(
+        &self,
+        person: PersonId,
+        target: &str,
+        mut request: Request<Body>,
+    ) -> Result<(Response<Incoming>, Option<InFlight>), PoolError> {
+        for _ in 0..3 {
+            let shared = match self.take(person) {
+                Some(shared) => shared,
+                None => match self.open(false).await? {
+                    Opened::H2(sender) => self.keep(person, sender)?,
+                    Opened::H1(sender) => {
+                        let answer = self.send_h1(sender, target, request).await?;
+                        return Ok((answer, None));
+                    }
+                },
+            };
+            *request.uri_mut() = self.absolute(target)?;
+            request.headers_mut().remove(header::HOST);
+            let place = InFlight(shared.clone());
+            let mut sender = shared.sender.clone();
+            if sender.ready().await.is_err() {
+                continue;
+            }
+            match sender.try_send_request(request).await {
+                Ok(answer) => return Ok((answer, Some(place))),
+                Err(mut failed) => match failed.take_message() {
+                    Some(unsent) => request = unsent,
+                    None => return Err(PoolError::Broken(chain(failed.error()))),
+                },
+            }
+        }
+        Err(PoolError::Broken(
+            "it was closed three times in a row".to_owned(),
+        ))
+    }
+
+    /// Sends a request on an HTTP/1.1 connection of its own, which may be upgraded.
+    ///
+    /// # Errors
+    /// [`PoolError`] when there is no connection or no answer.
+    pub async fn send_own(
+        &self,
+        target: &str,
+        request: Request<Body>,
+    ) -> Result<Response<Incoming>, PoolError> {
+        match self.open(true).await? {
+            Opened::H1(sender) => self.send_h1(sender, target, request).await,
+            Opened::H2(_) => Err(PoolError::Broken("it insists on HTTP/2".to_owned())),
+        }
+    }
+
+    async fn send_h1(
+        &self,
+        mut sender: http1::SendRequest<Body>,
+        target: &str,
+        mut request: Request<Body>,
+    ) -> Result<Response<Incoming>, PoolError> {
+        *request.uri_mut() = target
+            .parse::<Uri>()
+            .map_err(|e| PoolError::Broken(e.to_string()))?;
+        let host = HeaderValue::from_str(&self.authority())
+            .map_err(|e| PoolError::Broken(e.to_string()))?;
+        request.headers_mut().insert(header::HOST, host);
+        sender
+            .send_request(request)
+            .await
+            .map_err(|e| PoolError::Broken(chain(&e)))
+    }
+
+    /// A connection of the person's that has room.
+    fn take(&self, person: PersonId) -> Option<Arc<Shared>> {
+        let mut people = self.people.lock().unwrap_or_else(PoisonError::into_inner);
+        let connections = people.get_mut(&person)?;
+        connections.retain(|c| !c.sender.is_closed());
+        let shared = connections
+            .iter()
+            .find(|c| c.in_flight.load(Ordering::Relaxed) < STREAMS)?;
+        shared.in_flight.fetch_add(1, Ordering::Relaxed);
+        shared.last_used.store(self.age(), Ordering::Relaxed);
+        Some(shared.clone())
+    }
+
+    /// Keeps a new connection for the person, with one place taken.
+    fn keep(
+        &self,
+        person: PersonId,
+        sender: http2::SendRequest<Body>,
+    ) -> Result<Arc<Shared>, PoolError> {
+        let shared = Arc::new(Shared {
+            sender,
+            in_flight: AtomicUsize::new(1),
+            last_used: AtomicI64::new(self.age()),
+        });
+        let mut people = self.people.lock().unwrap_or_else(PoisonError::into_inner);
+        let connections = people.entry(person).or_default();
+        if connections.len() >= CONNECTIONS {
+            return Err(PoolError::Full);
+        }
+        connections.push(shared.clone());
+        Ok(shared)
+    }
+
+    /// Closes connections that nothing has used for a while. Called every few seconds.
+    pub fn close_idle(&self) {
+        let now = self.age();
+        let idle = i64::try_from(IDLE.as_secs()).unwrap_or(i64::MAX);
+        let mut people = self.people.lock().unwrap_or_else(PoisonError::into_inner);
+        for connections in people.values_mut() {
+            connections.retain(|c| {
+                let busy = c.in_flight.load(Ordering::Relaxed) > 0;
+                let young = now - c.last_used.load(Ordering::Relaxed) < idle;
+                !c.sender.is_closed() && (busy || young)
+            });
+        }
+        people.retain(|_, connections| !connections.is_empty());
+    }
+
+    fn age(&self) -> i64 {
+        i64::try_from(self.epoch.elapsed().as_secs()).unwrap_or(i64::MAX)
+    }
+
+    fn authority(&self) -> String {
+        let host = self.upstream.host();
+        if host.contains(':') && !host.starts_with('[') {
+            format!("[{host}]:{}", self.upstream.port())
+        } else {
+            format!("{host}:{}", self.upstream.port())
+        }
+    }
+
+    /// HTTP/2 requests carry scheme and authority; path and query are the judged bytes.
+    fn absolute(&self, target: &str) -> Result<Uri, PoolError> {
+        Uri::builder()
+            .scheme("https")
+            .authority(self.authority())
+            .path_and_query(target)
+            .build()
+            .map_err(|e| PoolError::Broken(e.to_string()))
+    }
+
+    /// Opens a connection: HTTP/1.1 only if it is to be `own`, else what the API server prefers.
+    async fn open(&self, own: bool) -> Result<Opened, PoolError> {
+        let failed = |why: String| PoolError::Connect {
+            address: self.authority(),
+            why,
+        };
+        let tls = tokio::time::timeout(self.connect, self.dial(own))
+            .await
+            .map_err(|_| failed(format!("no answer within {}s", self.connect.as_secs())))?
+            .map_err(|e| failed(e.to_string()))?;
+        let h2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
+        let broken = |e: hyper::Error| failed(chain(&e));
+        let io = TokioIo::new(tls);
+        if h2 {
+            let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .initial_stream_window_size(STREAM_WINDOW)
+                .initial_connection_window_size(CONNECTION_WINDOW)
+                .max_frame_size(64 * 1024)
+                .max_header_list_size(256 * 1024)
+                .keep_alive_interval(Duration::from_secs(15))
+                .keep_alive_timeout(Duration::from_secs(10))
+                .keep_alive_while_idle(true)
+                .handshake(io)
+                .await
+                .map_err(broken)?;
+            tokio::spawn(connection);
+            return Ok(Opened::H2(sender));
+        }
+        let (sender, connection) = http1::Builder::new()
+            .max_buf_size(256 * 1024)
+            .handshake(io)
+            .await
+            .map_err(broken)?;
+        tokio::spawn(connection.with_upgrades());
+        Ok(Opened::H1(sender))
+    }
+
+    async fn dial(&self, own: bool) -> std::io::Result<TlsStream<TcpStream>> {
+        let host = self
+            .upstream
+            .host()
+            .trim_start_matches('[')
+            .trim_end_matches(']');
+        let tcp = TcpStream::connect((host, self.upstream.port())).await?;
+        tcp.set_nodelay(true)?;
+        let config = if own {
+            self.upstream.tls_h1()
+        } else {
+            self.upstream.tls_h2()
+        };
+        TlsConnector::from(config)
+            .connect(self.upstream.server_name(), tcp)
+            .await
+    }
+}
+
+/// An error with its causes, for one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
