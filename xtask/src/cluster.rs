@@ -73,7 +73,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     }
 }
 
-fn up(options: &Options) -> anyhow::Result<()> {
+pub(crate) fn up(options: &Options) -> anyhow::Result<()> {
     let started = Instant::now();
     let mut reporter = Reporter::new();
     let cluster = devcluster::up(options, &mut |progress| reporter.show(&progress))?;

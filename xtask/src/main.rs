@@ -1,6 +1,10 @@
 //! `cargo xtask`: the tasks of this repository, one module each.
 
 mod cluster;
+mod quickstart;
+mod test;
+mod tidy;
+mod workspace;
 
 use std::process::ExitCode;
 
@@ -18,11 +22,20 @@ struct Args {
 enum Task {
     /// A real Kubernetes on this machine
     Cluster(cluster::Args),
+    /// From nothing to a person whose kubectl goes through the gate
+    Quickstart(quickstart::Args),
+    /// Install what the tests need and run every test, cheapest first
+    Test(test::Args),
+    /// The checks of this repository that no compiler makes
+    Tidy,
 }
 
 fn main() -> ExitCode {
     let result = match Args::parse().task {
         Task::Cluster(args) => cluster::run(args),
+        Task::Quickstart(args) => quickstart::run(&args),
+        Task::Test(args) => test::run(&args),
+        Task::Tidy => tidy::run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,122 @@
+//! `cargo xtask test`: installs what the tests need and runs every test, cheapest first.
+
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use kubestile_devcluster as devcluster;
+
+use crate::{tidy, workspace};
+
+/// Debian packages that the node of a test cluster needs, each with a file that tells that it is there.
+const PACKAGES: [(&str, &str); 3] = [
+    ("runc", "/usr/sbin/runc"),
+    ("containernetworking-plugins", "/usr/lib/cni/ptp"),
+    ("busybox-static", "/bin/busybox"),
+];
+
+/// What to run.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Generated cases of the differential tests
+    #[arg(long, default_value_t = 20_000)]
+    cases: u32,
+    /// Leave the test cluster running
+    #[arg(long)]
+    keep_cluster: bool,
+}
+
+/// Runs everything; stops at the first step that fails.
+///
+/// # Errors
+/// What failed.
+pub fn run(args: &Args) -> Result<()> {
+    let started = Instant::now();
+    install()?;
+    workspace::run("cargo", &["fmt", "--all", "--check"])?;
+    tidy::run()?;
+    workspace::run(
+        "cargo",
+        &["build", "--workspace", "--all-targets", "--locked"],
+    )?;
+    let result = with_cluster(args);
+    if !args.keep_cluster {
+        take_down();
+    }
+    result?;
+    let clippy = [
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--locked",
+        "--",
+        "-D",
+        "warnings",
+    ];
+    workspace::run("cargo", &clippy)?;
+    workspace::say(&format!(
+        "all checks passed in {} s",
+        started.elapsed().as_secs()
+    ));
+    Ok(())
+}
+
+/// The cluster is started first, with progress, so that no test waits for a build of Kubernetes.
+fn with_cluster(args: &Args) -> Result<()> {
+    let options = devcluster::Options::new("e2e".parse()?);
+    crate::cluster::up(&options)?;
+    workspace::run("target/debug/kubestile", &["policy", "test"])?;
+    workspace::say(&format!(
+        "$ cargo test --workspace (KUBESTILE_CASES={})",
+        args.cases
+    ));
+    let status = Command::new("cargo")
+        .args(["test", "--workspace", "--locked", "--no-fail-fast"])
+        .env("KUBESTILE_CASES", args.cases.to_string())
+        .current_dir(workspace::root()?)
+        .status()?;
+    if !status.success() {
+        bail!("tests failed");
+    }
+    Ok(())
+}
+
+fn take_down() {
+    let Ok(name) = "e2e".parse() else { return };
+    if let Err(error) = devcluster::down(&name, &mut |_| {}) {
+        workspace::say(&format!(
+            "the test cluster could not be taken down: {error}"
+        ));
+    }
+}
+
+/// Installs what is missing, where that is possible; says what to do where it is not.
+fn install() -> Result<()> {
+    let missing: Vec<&str> = PACKAGES
+        .iter()
+        .filter(|(_, file)| !std::path::Path::new(file).exists())
+        .map(|(package, _)| *package)
+        .collect();
+    if Command::new("go").arg("version").output().is_err() {
+        bail!(
+            "Go is missing: the tests build Kubernetes from its modules; install Go 1.26 or newer"
+        );
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let is_root = std::fs::metadata("/proc/self").is_ok_and(|m| {
+        use std::os::unix::fs::MetadataExt;
+        m.uid() == 0
+    });
+    if !is_root {
+        bail!(
+            "missing packages: run `sudo apt-get install {}`",
+            missing.join(" ")
+        );
+    }
+    workspace::run("apt-get", &["update", "-qq"])?;
+    let mut install = vec!["install", "-y", "-qq", "--no-install-recommends"];
+    install.extend(&missing);
+    workspace::run("apt-get", &install)
+}
