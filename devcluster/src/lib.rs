@@ -5,7 +5,7 @@
 //! proxy and run as plain processes on the loopback interface. What passes here
 //! passes on a user's cluster.
 //!
-//! The files follow the steps of the work: [`programs`] builds, `pki` and `config`
+//! The files follow the steps of the work: `programs` builds, `pki` and `config`
 //! write, `up` starts, `down` stops. Everything a cluster has on disk is below one
 //! directory; `layout` names each file.
 //!

@@ -270,10 +270,6 @@ impl Component {
     /// Builds beside the final place and moves it there as a whole, so that a
     /// directory which is there is complete.
     fn build(&self, done: &Path, progress: &mut dyn FnMut(Progress)) -> Result<(), Error> {
-        progress(Progress::step(format!(
-            "building {} from source (minutes, the first time only)",
-            self.label
-        )));
         let partial = done.with_extension("partial");
         remove_all(&partial)?;
         let (source, programs) = (partial.join("module"), partial.join("programs"));
@@ -288,6 +284,10 @@ impl Component {
             fs::write(&path, text).on("write", &path)?;
         }
         check_go(&source)?;
+        progress(Progress::step(format!(
+            "building {} from source (minutes, the first time only)",
+            self.label
+        )));
         let mut packages_done = 0;
         for &(output, packages) in self.builds {
             self.go_build(

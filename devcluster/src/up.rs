@@ -85,7 +85,11 @@ pub fn up(options: &Options, progress: &mut dyn FnMut(Progress)) -> Result<Clust
         return Ok(running);
     }
     down::take_down(&options.name, &layout, progress)?;
-    start(options, &layout, &binaries, parts.as_ref(), progress)
+    let result = start(options, &layout, &binaries, parts.as_ref(), progress);
+    if result.is_err() && !layout.dir().exists() {
+        let _stays = fs::remove_file(layout.lock());
+    }
+    result
 }
 
 /// A healthy cluster of that name, if its settings are the wanted ones.

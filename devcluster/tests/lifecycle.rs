@@ -48,6 +48,47 @@ fn two_clusters_live_side_by_side_and_leave_nothing() {
     }
 }
 
+#[test]
+fn a_start_that_fails_says_why_and_leaves_nothing() {
+    if std::env::var_os("KUBESTILE_DEVCLUSTER").is_none() {
+        println!("skipped: set KUBESTILE_DEVCLUSTER=1 to start real clusters");
+        return;
+    }
+    let fail = |flag: String| {
+        let name: Name = format!("t3-{}", std::process::id()).parse().unwrap();
+        let options = Options {
+            node: false,
+            api_server_flags: vec![flag],
+            ..Options::new(name)
+        };
+        let mut steps = Vec::new();
+        let error = up(&options, &mut |progress| steps.push(progress.to_string())).unwrap_err();
+        assert!(matches!(attach(&options.name), Err(Error::NotFound { .. })));
+        assert!(matches!(
+            down(&options.name, &mut |_| {}),
+            Err(Error::NotFound { .. })
+        ));
+        (error.to_string(), steps)
+    };
+    let (error, _) = fail("--no-such-flag".to_owned());
+    assert!(
+        error.starts_with("kube-apiserver ended") && error.contains("no-such-flag"),
+        "{error}"
+    );
+
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (error, steps) = fail(format!(
+        "--secure-port={}",
+        taken.local_addr().unwrap().port()
+    ));
+    assert!(error.contains("address already in use"), "{error}");
+    let again = steps
+        .iter()
+        .filter(|step| step.contains("trying again"))
+        .count();
+    assert_eq!(again, 2, "{steps:?}");
+}
+
 fn start(name: &str, kubernetes: Kubernetes, node: bool) -> DownOnDrop {
     let name: Name = name.parse().unwrap();
     let options = Options {
