@@ -50,15 +50,13 @@ impl Endpoint {
         if host.is_empty() {
             return Err(refuse("it has no host"));
         }
-        let port = match authority.port() {
-            Some(_) => authority
+        // `port()` is `None` for a missing port and for one that is not a number alike.
+        let port = match authority.as_str() == authority.host() {
+            true => 443,
+            false => authority
                 .port_u16()
                 .filter(|port| *port != 0)
                 .ok_or_else(|| refuse("its port is not a port"))?,
-            None if authority.as_str().ends_with(':') => {
-                return Err(refuse("its port is not a port"));
-            }
-            None => 443,
         };
         let base_path = uri.path().trim_end_matches('/').to_owned();
         if !is_plain_path(&base_path) {
@@ -182,7 +180,7 @@ mod tests {
             "https://api .example",
             "unix:///run/api.sock",
         ] {
-            let error = Endpoint::parse(bad, None).unwrap_err().to_string();
+            let error = Endpoint::parse(bad, None).expect_err(bad).to_string();
             assert!(error.contains("cannot use the server"), "{bad}: {error}");
             assert!(!error.contains("hunter2"), "{error}");
         }
