@@ -1,0 +1,357 @@
+//! The decision: deny by default, hold what can still be satisfied, allow the rest.
+
+use kubestile_core::{
+    Action, ActionKind, Assurance, Context, Decision, Denial, Hold, Identity, Obligation, Permit,
+    PolicyId, PolicyRef, RequestId, VerifiedIdentity,
+};
+
+use crate::attributes::Needs;
+use crate::entities::{Asked, Judged, roles};
+use crate::load::{Loaded, PolicySet};
+use crate::remedy;
+use crate::slice::Bucket;
+
+/// What the program itself denies, by the ids that refusals name.
+pub(crate) const BUILT_IN: &[(&str, &str)] = &[
+    (
+        EVALUATION_ERROR,
+        "a policy could not be evaluated for this request",
+    ),
+    (
+        UNKNOWN_ACTION,
+        "the request has a method that no Kubernetes verb stands for",
+    ),
+    (
+        UNREADABLE_TARGET,
+        "the request names a target that cannot be read in one way only",
+    ),
+];
+
+pub(crate) const EVALUATION_ERROR: &str = "evaluation-error";
+pub(crate) const UNKNOWN_ACTION: &str = "unknown-action";
+pub(crate) const UNREADABLE_TARGET: &str = "unreadable-target";
+
+/// Groups that one request may ask for with `--as-group`.
+const MAX_SUBJECTS: usize = 32;
+
+/// What is asked of the policies.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// Who asks.
+    pub identity: &'a Identity,
+    /// Seconds since their session began.
+    pub session_age_s: i64,
+    /// How strongly they proved who they are.
+    pub assurance: Assurance,
+    /// What they ask for.
+    pub action: &'a Action,
+    /// Under which conditions.
+    pub context: &'a Context,
+}
+
+/// The answer without its proof: for tests and explanations.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It may go on; the permits that match.
+    Allow(Vec<PolicyRef>),
+    /// It may not.
+    Deny(Denial),
+    /// It may go on once its obligations are met.
+    Hold(Hold),
+}
+
+impl Outcome {
+    /// `allow`, `deny` or `hold`.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Allow(_) => "allow",
+            Self::Deny(_) => "deny",
+            Self::Hold(_) => "hold",
+        }
+    }
+
+    /// The policies that decided, by id.
+    pub fn policies(&self) -> &[PolicyRef] {
+        match self {
+            Self::Allow(policies) => policies,
+            Self::Deny(denial) => &denial.policies,
+            Self::Hold(hold) => &hold.policies,
+        }
+    }
+
+    /// What would let the request go on.
+    pub fn obligations(&self) -> &[Obligation] {
+        match self {
+            Self::Hold(hold) => &hold.obligations,
+            Self::Allow(_) | Self::Deny(_) => &[],
+        }
+    }
+
+    /// What the person can do about a denial.
+    pub fn remedy(&self) -> Option<&str> {
+        match self {
+            Self::Deny(denial) => denial.remedy.as_deref(),
+            Self::Allow(_) | Self::Hold(_) => None,
+        }
+    }
+
+    fn built_in(id: &str) -> Self {
+        let reason = BUILT_IN
+            .iter()
+            .find(|(name, _)| *name == id)
+            .map_or("", |(_, reason)| reason);
+        Self::Deny(Denial {
+            policies: vec![PolicyRef {
+                id: PolicyId::new(id),
+                reason: reason.to_owned(),
+            }],
+            remedy: None,
+        })
+    }
+}
+
+impl PolicySet {
+    /// Decides a request, and proves an Allow by its [`Permit`].
+    pub fn decide(
+        &self,
+        request: RequestId,
+        who: &VerifiedIdentity,
+        action: &Action,
+        context: &Context,
+    ) -> Decision {
+        let question = Question {
+            identity: who.identity(),
+            session_age_s: context.now.since(who.session_created()).as_secs(),
+            assurance: who.assurance(),
+            action,
+            context,
+        };
+        match self.evaluate(&question) {
+            Outcome::Allow(policies) => Decision::Allow(Permit::assertion(request, policies)),
+            Outcome::Deny(denial) => Decision::Deny(denial),
+            Outcome::Hold(hold) => Decision::Hold(hold),
+        }
+    }
+
+    /// The answer to a question, by the same logic as [`PolicySet::decide`] but without proof.
+    pub fn evaluate(&self, question: &Question<'_>) -> Outcome {
+        let found = self.findings(question, &roles(question), Reach::Slice);
+        let no_permit = found.is_ok_and_no_permit();
+        let outcome = conclude(found);
+        match outcome {
+            Outcome::Deny(denial) if no_permit && denial.policies.is_empty() => {
+                Outcome::Deny(Denial {
+                    remedy: remedy::find(self, question),
+                    ..denial
+                })
+            }
+            outcome => outcome,
+        }
+    }
+}
+
+/// Whether only what can matter is judged, or every policy (the oracle of a property test).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    Slice,
+    #[cfg(test)]
+    Everything,
+}
+
+/// What Cedar found, or the id of what the program itself denies.
+pub(crate) struct Findings<'p> {
+    denied: Option<&'static str>,
+    /// The permits that match, and whether each part of the request has one.
+    permits: Vec<&'p Loaded>,
+    permitted: bool,
+    forbids: Vec<&'p Loaded>,
+}
+
+impl Findings<'_> {
+    fn denied(id: &'static str) -> Self {
+        Self {
+            denied: Some(id),
+            permits: Vec::new(),
+            permitted: false,
+            forbids: Vec::new(),
+        }
+    }
+
+    fn is_ok_and_no_permit(&self) -> bool {
+        self.denied.is_none() && !self.permitted
+    }
+}
+
+/// The rules by which findings become an answer.
+pub(crate) fn conclude(found: Findings<'_>) -> Outcome {
+    if let Some(id) = found.denied {
+        return Outcome::built_in(id);
+    }
+    let unsatisfiable: Vec<&Loaded> = found
+        .forbids
+        .iter()
+        .copied()
+        .filter(|policy| policy.summary.satisfy.is_empty())
+        .collect();
+    if !unsatisfiable.is_empty() {
+        return Outcome::Deny(Denial {
+            remedy: unsatisfiable.iter().find_map(|p| p.summary.remedy.clone()),
+            policies: references(&unsatisfiable),
+        });
+    }
+    if !found.permitted {
+        return Outcome::Deny(Denial {
+            policies: Vec::new(),
+            remedy: None,
+        });
+    }
+    if found.forbids.is_empty() {
+        return Outcome::Allow(references(&found.permits));
+    }
+    let mut obligations: Vec<Obligation> = found
+        .forbids
+        .iter()
+        .flat_map(|policy| policy.summary.satisfy.iter().copied())
+        .collect();
+    obligations.sort_unstable();
+    obligations.dedup();
+    Outcome::Hold(Hold {
+        policies: references(&found.forbids),
+        obligations,
+    })
+}
+
+/// By id, so that the answer does not depend on the order of files.
+fn references(policies: &[&Loaded]) -> Vec<PolicyRef> {
+    let mut all: Vec<PolicyRef> = policies.iter().map(|p| p.summary.reference()).collect();
+    all.sort_by(|a, b| a.id.cmp(&b.id));
+    all.dedup();
+    all
+}
+
+impl PolicySet {
+    /// Judges the action, and each of those whom the client asks to be, for someone with `roles`.
+    /// Every part needs a permit; every forbid counts.
+    pub(crate) fn findings(
+        &self,
+        question: &Question<'_>,
+        roles: &[&str],
+        reach: Reach,
+    ) -> Findings<'_> {
+        if question.action.kind == ActionKind::Unknown {
+            return Findings::denied(UNKNOWN_ACTION);
+        }
+        let mut all = self.part(question, Judged::Action, roles, reach);
+        let Some(asked_for) = &question.action.impersonates else {
+            return all;
+        };
+        if asked_for.user.is_empty() || asked_for.groups.len() > MAX_SUBJECTS {
+            return Findings::denied(UNREADABLE_TARGET);
+        }
+        let user_kind = match asked_for.user.starts_with("system:serviceaccount:") {
+            true => "ServiceAccount",
+            false => "User",
+        };
+        let user = (user_kind, asked_for.user.as_str());
+        let groups = asked_for
+            .groups
+            .iter()
+            .map(|group| ("Group", group.as_str()));
+        for (kind, name) in std::iter::once(user).chain(groups) {
+            let part = self.part(question, Judged::Subject { kind, name }, roles, reach);
+            all.denied = all.denied.or(part.denied);
+            all.permitted &= part.permitted;
+            all.permits.extend(part.permits);
+            all.forbids.extend(part.forbids);
+        }
+        all
+    }
+
+    fn part(
+        &self,
+        question: &Question<'_>,
+        judged: Judged<'_>,
+        roles: &[&str],
+        reach: Reach,
+    ) -> Findings<'_> {
+        let principals = self.vocabulary.principals(question, roles);
+        let places = self.vocabulary.places(question.action);
+        let (kind, resource) = match judged {
+            Judged::Action => {
+                let resource = question.action.resource().map_or("", |r| &r.resource);
+                (question.action.kind, resource)
+            }
+            Judged::Subject { .. } => (ActionKind::Impersonate, ""),
+        };
+        #[cfg(test)]
+        let everything = self.everything();
+        let (buckets, needs) = match reach {
+            Reach::Slice => {
+                let buckets = self.index.buckets(kind, &principals, &places, resource);
+                let needs = buckets
+                    .iter()
+                    .fold(Needs::NONE, |n, bucket| n.and(bucket.needs));
+                (buckets, needs)
+            }
+            #[cfg(test)]
+            Reach::Everything => (vec![&everything], Needs::ALL),
+        };
+        match self
+            .vocabulary
+            .ask(question, judged, &principals, &places, needs)
+        {
+            Ok(asked) => self.judge(&asked, &buckets),
+            Err(_) => Findings::denied(UNREADABLE_TARGET),
+        }
+    }
+
+    /// Asks Cedar. Permits and forbids are asked apart: beside a forbid that matches, Cedar does not
+    /// name the permits.
+    fn judge(&self, asked: &Asked, buckets: &[&Bucket]) -> Findings<'_> {
+        let mut permits = Vec::new();
+        let mut forbids = Vec::new();
+        let mut errors = false;
+        for bucket in buckets {
+            for (set, matching) in [
+                (&bucket.permits, &mut permits),
+                (&bucket.forbids, &mut forbids),
+            ] {
+                if set.is_empty() {
+                    continue;
+                }
+                let response = cedar_policy::Authorizer::new().is_authorized(
+                    &asked.request,
+                    set,
+                    &asked.entities,
+                );
+                // Cedar skips a policy that errs, a forbid too. Here one error denies.
+                errors |= response.diagnostics().errors().next().is_some();
+                for id in response.diagnostics().reason() {
+                    match self.policy(id) {
+                        Some(policy) => matching.push(policy),
+                        None => errors = true,
+                    }
+                }
+            }
+        }
+        Findings {
+            denied: errors.then_some(EVALUATION_ERROR),
+            permitted: !permits.is_empty(),
+            permits,
+            forbids,
+        }
+    }
+
+    /// All policies in one bucket.
+    #[cfg(test)]
+    fn everything(&self) -> Bucket {
+        let mut bucket = Bucket::default();
+        for policy in &self.policies {
+            bucket.add(policy);
+        }
+        bucket
+    }
+}
+
+#[cfg(test)]
+mod tests;
