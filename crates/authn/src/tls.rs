@@ -48,18 +48,18 @@ pub fn server_tls(
     let mut roots = RootCertStore::empty();
     roots
         .add(authority.certificate().clone())
-        .map_err(|e| TlsError(e.to_string()))?;
+        .map_err(|e| TlsError::new(&e))?;
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
         .allow_unauthenticated()
         .build()
-        .map_err(|e| TlsError(e.to_string()))?;
+        .map_err(|e| TlsError::new(&e))?;
     let versions: &[_] = match minimum {
         TlsVersion::Tls13 => &[&TLS13],
         TlsVersion::Tls12 => &[&TLS13, &TLS12],
     };
     let mut config = ServerConfig::builder_with_details(provider, Arc::new(Time(clock)))
         .with_protocol_versions(versions)
-        .map_err(|e| TlsError(e.to_string()))?
+        .map_err(|e| TlsError::new(&e))?
         .with_client_cert_verifier(verifier)
         .with_cert_resolver(keys);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
@@ -71,7 +71,7 @@ pub fn server_tls(
 }
 
 /// The one crypto provider, named so that nothing depends on a process-wide default.
-fn provider() -> Arc<CryptoProvider> {
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(default_provider())
 }
 
@@ -109,11 +109,11 @@ impl ResolvesServerCert for ServerKeys {
 
 fn certified(certificate: ServerCertificate) -> Result<CertifiedKey, TlsError> {
     CertifiedKey::from_der(certificate.chain, certificate.key, &default_provider())
-        .map_err(|e| TlsError(e.to_string()))
+        .map_err(|e| TlsError::new(&e))
 }
 
 /// The caller's clock, as rustls wants it.
-struct Time(Clock);
+pub(crate) struct Time(pub(crate) Clock);
 
 impl fmt::Debug for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -129,10 +129,16 @@ impl TimeProvider for Time {
     }
 }
 
-/// Why a listener's TLS could not be set up.
+/// Why TLS could not be set up.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cannot set up TLS: {0}")]
 pub struct TlsError(String);
 
+impl TlsError {
+    pub(crate) fn new(cause: &dyn fmt::Display) -> Self {
+        Self(cause.to_string())
+    }
+}
+
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -13,15 +13,15 @@ use crate::tests::{Client, HOUR, NOW, authority};
 const NAME: &str = "gate.example";
 
 /// A gate's listener and a clock that is moved by hand.
-struct Gate {
-    authority: Authority,
-    keys: Arc<ServerKeys>,
+pub(crate) struct Gate {
+    pub(crate) authority: Authority,
+    pub(crate) keys: Arc<ServerKeys>,
     secs: Arc<AtomicI64>,
     tls: Arc<ServerConfig>,
 }
 
 impl Gate {
-    fn new(minimum: TlsVersion) -> Self {
+    pub(crate) fn new(minimum: TlsVersion) -> Self {
         let authority = authority();
         let keys = ServerKeys::new(server_certificate(&authority)).unwrap();
         let secs = Arc::new(AtomicI64::new(NOW.as_secs()));
@@ -41,7 +41,7 @@ impl Gate {
     }
 }
 
-fn server_certificate(authority: &Authority) -> ServerCertificate {
+pub(crate) fn server_certificate(authority: &Authority) -> ServerCertificate {
     let ttl = kubestile_core::Ttl::from_secs(86_400);
     authority
         .issue_server(&[NAME.to_owned()], NOW, ttl)
@@ -72,7 +72,7 @@ fn client_config(gate: &Gate, shown: Option<Shown>) -> ClientConfig {
 }
 
 /// Both sides of a connection until neither has anything to say.
-fn connect(
+pub(crate) fn connect(
     gate: &Gate,
     config: Arc<ClientConfig>,
 ) -> Result<(ClientConnection, ServerConnection), rustls::Error> {
