@@ -60,7 +60,7 @@ pub enum Event {
     },
     /// A session began or ended.
     Session {
-        /// `started`, `renewed`, `ended`.
+        /// `started`, `renewed`, `token-issued`, `ended`.
         change: String,
         /// The session.
         session: SessionId,
