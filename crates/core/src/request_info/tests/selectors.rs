@@ -1,5 +1,6 @@
 //! Field and label selectors; the cases of apimachinery's own tests among them.
 
+use super::super::RequestInfo;
 use super::super::selector::{check_labels, required_name};
 
 #[test]
@@ -127,5 +128,22 @@ fn label_selectors() {
         (&format!("{}/x", "a".repeat(254)), false),
     ] {
         assert_eq!(check_labels(selector).is_ok(), fine, "{selector:?}");
+    }
+}
+
+#[test]
+fn a_list_with_a_selector_that_does_not_parse_is_refused() {
+    for query in ["fieldSelector=metadata.name", "labelSelector=a%3Db%3Dc"] {
+        for (method, path, fine) in [
+            ("GET", "/api/v1/pods", false),
+            ("DELETE", "/api/v1/pods", false),
+            ("GET", "/api/v1/watch/pods", false),
+            ("GET", "/api/v1/pods/a", true),
+            ("POST", "/api/v1/pods", true),
+            ("GET", "/healthz", true),
+        ] {
+            let info = RequestInfo::parse(method, path, Some(query));
+            assert_eq!(info.is_ok(), fine, "{method} {path}?{query}");
+        }
     }
 }
