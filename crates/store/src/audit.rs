@@ -32,3 +32,6 @@ mod wal;
 pub use append::{AuditLog, Durability, Pending};
 pub use error::{AuditError, DiskError, Failure, OpenError};
 pub use key::{LogKey, LogKeyError};
+
+#[cfg(test)]
+mod testing;

@@ -129,7 +129,6 @@ impl Shared {
     pub(super) fn push(&self, entry: Entry) -> Result<u64, AuditError> {
         let mut queue = self.lock();
         if queue.failed {
-            drop(queue);
             return Err(self.failure());
         }
         if queue.closed {
@@ -193,10 +192,12 @@ impl Shared {
     fn fail(&self, error: DiskError) {
         tracing::error!(%error, "the audit log failed: no request is answered from now on");
         let failure = Failure::from(error);
+        let mut queue = self.lock();
+        queue.failed = true;
         self.progress.send_modify(|progress| {
             progress.failure.get_or_insert(failure);
         });
-        self.lock().failed = true;
+        drop(queue);
         self.pushed.notify_one();
         self.committed.notify_one();
     }

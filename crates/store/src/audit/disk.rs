@@ -6,8 +6,10 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::error::DiskError;
+use super::layout;
 
 #[cfg(test)]
 pub(super) mod faulty;
@@ -72,8 +74,10 @@ pub(super) struct Publication {
     root: PathBuf,
     staged: Vec<(PathBuf, File, PathBuf)>,
     dirs: BTreeSet<PathBuf>,
-    count: u64,
 }
+
+/// Names under `tmp/`: both threads of the log put files there.
+static NEXT_TEMP: AtomicU64 = AtomicU64::new(0);
 
 /// Files held open before they are synced and renamed together.
 const MAX_STAGED: usize = 64;
@@ -86,7 +90,6 @@ impl Publication {
             root: root.to_owned(),
             staged: Vec::new(),
             dirs: BTreeSet::new(),
-            count: 0,
         }
     }
 
@@ -127,8 +130,8 @@ impl Publication {
             self.make_dirs(parent)?;
             self.dirs.insert(parent.to_owned());
         }
-        let temp = self.root.join("tmp").join(self.count.to_string());
-        self.count += 1;
+        let number = NEXT_TEMP.fetch_add(1, Ordering::Relaxed);
+        let temp = self.root.join(layout::TMP).join(number.to_string());
         let mut file = self
             .disk
             .create(&temp, mode)

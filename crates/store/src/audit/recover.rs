@@ -143,3 +143,6 @@ fn replay(
         end => Err(gap(end.unwrap_or(0), base)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,6 +35,12 @@ pub struct Filter {
 }
 
 impl Filter {
+    /// Whether a record is one that is looked for. Completions never are: they belong to what they
+    /// complete.
+    pub fn matches(&self, record: &Record) -> bool {
+        self.matcher().matches(record)
+    }
+
     pub(super) fn matcher(&self) -> Matcher {
         Matcher {
             needles: needles(self),
