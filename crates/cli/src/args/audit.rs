@@ -1,0 +1,147 @@
+//! The log.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use kubestile_core::{ClusterName, RequestId, SessionId};
+
+use super::{Output, StateDir};
+
+/// Which log.
+#[derive(Debug, Args)]
+pub(crate) struct Log {
+    #[command(flatten)]
+    pub(crate) state: StateDir,
+    /// Directory of a log, or of a copy of one [default: audit in the state directory]
+    #[arg(long, value_name = "DIR", conflicts_with = "dir")]
+    pub(crate) log: Option<PathBuf>,
+}
+
+/// `kubestile audit`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Audit {
+    /// Verify the whole log: every record, every hash, the signed checkpoint
+    #[command(after_help = "\
+Examples:
+  kubestile audit verify
+  kubestile audit verify --log /mnt/copy --key 'gate.example.com/…+530d903a+AekyeRrm…'
+  kubestile audit verify --since-checkpoint yesterday.checkpoint
+
+Exit code 65 if anything does not hold. The format is C2SP tlog-tiles: other tools can verify it too.")]
+    Verify {
+        #[command(flatten)]
+        log: Log,
+        /// Key to verify with (vkey) [default: log.vkey beside the log]
+        #[arg(long, value_name = "VKEY")]
+        key: Option<String>,
+        /// An older checkpoint that the log must still contain; may be repeated
+        #[arg(long = "since-checkpoint", value_name = "FILE")]
+        older: Vec<PathBuf>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Write a proof that a record is in the log, to be checked offline
+    Prove {
+        /// The request, or the record's index
+        #[arg(value_name = "REQUEST|INDEX")]
+        record: String,
+        #[command(flatten)]
+        log: Log,
+        /// Key of the log (vkey) [default: log.vkey beside the log]
+        #[arg(long, value_name = "VKEY")]
+        key: Option<String>,
+        /// Where to [default: standard output]
+        #[arg(long, short = 'O', value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Check a proof made by `audit prove`, without the log
+    Check {
+        /// The proof (.tlog-proof)
+        proof: PathBuf,
+        /// Key of the log (vkey), as its owner gave it to you
+        #[arg(long, value_name = "VKEY")]
+        key: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Search the log
+    #[command(after_help = "\
+Examples:
+  kubestile audit search --since 1h --decision deny
+  kubestile audit search --person ana --kind pods -n shop --verb exec
+  kubestile audit search --request 0199c3e2-… -o yaml")]
+    Search(Search),
+    /// Follow the log
+    Tail {
+        #[command(flatten)]
+        filter: Filter,
+        #[command(flatten)]
+        log: Log,
+        #[command(flatten)]
+        output: Output,
+        /// Show this many records that are there already
+        #[arg(long, short = 'l', value_name = "N", default_value_t = 10)]
+        lines: usize,
+        /// Verify that what comes continues the signed log
+        #[arg(long)]
+        verify: bool,
+    },
+}
+
+/// `kubestile audit search`
+#[derive(Debug, Args)]
+pub(crate) struct Search {
+    #[command(flatten)]
+    pub(crate) filter: Filter,
+    #[command(flatten)]
+    pub(crate) log: Log,
+    #[command(flatten)]
+    pub(crate) output: Output,
+    /// From then: a time, a date, or how long ago (2h)
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Until then
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+    /// At most this many, the latest
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub(crate) limit: usize,
+}
+
+/// Which records.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Filter {
+    /// Of this person
+    #[arg(long, value_name = "NAME")]
+    pub(crate) person: Option<String>,
+    /// With this verb or action (get, delete, exec, cp …)
+    #[arg(long, value_name = "VERB")]
+    pub(crate) verb: Option<String>,
+    /// On this kind of resource (pods, deployments.apps …)
+    #[arg(long, value_name = "KIND")]
+    pub(crate) kind: Option<String>,
+    /// In this namespace
+    #[arg(long, short, value_name = "NAMESPACE")]
+    pub(crate) namespace: Option<String>,
+    /// On this object
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// On this cluster
+    #[arg(long, value_name = "NAME")]
+    pub(crate) cluster: Option<ClusterName>,
+    /// With this decision (allow, deny, hold), or `refused` before one
+    #[arg(long, value_name = "DECISION")]
+    pub(crate) decision: Option<String>,
+    /// Of this run of kubectl
+    #[arg(long, value_name = "ID")]
+    pub(crate) invocation: Option<String>,
+    /// This request, with how it ended
+    #[arg(long, value_name = "REQUEST")]
+    pub(crate) request: Option<RequestId>,
+    /// Of this session
+    #[arg(long, value_name = "SESSION")]
+    pub(crate) session: Option<SessionId>,
+    /// Discovery too, which every kubectl run does
+    #[arg(long)]
+    pub(crate) discovery: bool,
+}

@@ -1,0 +1,87 @@
+//! `kubestile audit`: reads the log's directory, beside the gate that writes it or without it.
+
+mod evidence;
+mod rows;
+mod search;
+mod tail;
+
+use std::path::PathBuf;
+
+use kubestile_store::audit::read::ReadError;
+
+use crate::args::audit::{Audit, Log};
+use crate::exit::{Fail, Kind, Outcome, chain};
+use crate::files;
+
+/// Verifies, proves, searches or follows.
+pub(super) fn run(args: Audit) -> Outcome {
+    match args {
+        Audit::Verify {
+            log,
+            key,
+            older,
+            output,
+        } => evidence::verify(&log, key.as_deref(), &older, output.format),
+        Audit::Prove {
+            record,
+            log,
+            key,
+            out,
+        } => evidence::prove(&record, &log, key.as_deref(), out.as_deref()),
+        Audit::Check { proof, key, output } => evidence::check(&proof, &key, output.format),
+        Audit::Search(args) => search::run(&args),
+        Audit::Tail {
+            filter,
+            log,
+            output,
+            lines,
+            verify,
+        } => tail::run(&filter, &log, output.format, lines, verify),
+    }
+}
+
+/// The log's directory.
+fn directory(log: &Log) -> Outcome<PathBuf> {
+    match &log.log {
+        Some(dir) => Ok(dir.clone()),
+        None => Ok(log.state.path()?.join(crate::serve::AUDIT)),
+    }
+}
+
+/// The key that was named, or the one that the gate keeps beside its log. The latter says only that the
+/// log is whole: who could exchange the log could exchange that key, too.
+fn key(log: &Log, named: Option<&str>) -> Outcome<String> {
+    if let Some(key) = named {
+        return Ok(key.to_owned());
+    }
+    let dir = directory(log)?;
+    for place in [dir.join("log.vkey"), dir.join("..").join("log.vkey")] {
+        if let Some(key) = files::read(&place)? {
+            return Ok(key.trim().to_owned());
+        }
+    }
+    if !dir.join("checkpoint").exists() {
+        return Err(failed(ReadError::NoLog {
+            path: dir.join("checkpoint"),
+        }));
+    }
+    Err(Fail::usage(format!(
+        "there is no key beside the log `{}`",
+        dir.display()
+    ))
+    .hint("give it with --key; the gate's owner has it in log.vkey"))
+}
+
+/// What went wrong with reading or vouching for a log.
+fn failed(error: ReadError) -> Fail {
+    let text = chain(&error);
+    match error {
+        ReadError::NoLog { .. } => Fail::failure(text)
+            .hint("name the gate's state directory with --dir, or a log with --log"),
+        ReadError::Io { .. } | ReadError::NoEntry { .. } | ReadError::NoRequest(_) => {
+            Fail::failure(text)
+        }
+        ReadError::Vkey(_) | ReadError::VkeyType(_) => Fail::usage(text),
+        _ => Fail::new(Kind::Verification, text),
+    }
+}

@@ -1,0 +1,426 @@
+//! `kubestile cluster`: puts clusters behind the gate with an administrator's context, used once.
+
+use std::time::Duration;
+
+use http::Method;
+use kubestile_cluster::account::{self, AccountError, Installed, Options};
+use kubestile_cluster::{ClusterError, Upstream};
+use kubestile_control::api::{ClusterDetails, ClusterDetailsList, Empty, PutCluster, Status};
+use kubestile_core::{ClusterName, Timestamp};
+use serde::Serialize;
+
+use super::{admin, age, block_on};
+use crate::args::StateDir;
+use crate::args::admin::{Cluster, ClusterAdd};
+use crate::client::Door;
+use crate::clock::now;
+use crate::exit::{Fail, Kind, Outcome, chain};
+use crate::kubeconfig;
+use crate::output::{self, Format, Table};
+use crate::serve::{ClusterStatus, Process};
+
+/// How long `cluster check` waits for the gate's answer.
+const CHECK_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Manages clusters.
+pub(super) fn run(args: Cluster) -> Outcome {
+    match args {
+        Cluster::Add(args) => block_on(add(&args)),
+        Cluster::Remove {
+            name,
+            context,
+            keep_account,
+            yes,
+            state,
+        } => block_on(remove(&name, context.as_deref(), keep_account, yes, &state)),
+        Cluster::List { state, output } => block_on(list(&state, output.format)),
+        Cluster::Sync {
+            name,
+            context,
+            yes,
+            state,
+        } => block_on(sync(&name, context.as_deref(), yes, &state)),
+        Cluster::Check {
+            name,
+            state,
+            output,
+        } => block_on(check(&name, &state, output.format)),
+    }
+}
+
+async fn add(args: &ClusterAdd) -> Outcome {
+    let (context, admin_upstream) = administrator(args.context.as_deref()).await?;
+    if args.dry_run {
+        let plan = account::plan(&admin_upstream, &args.name, &Options::default()).await;
+        return output::line_by_line(&plan.map_err(account_failed)?.to_string());
+    }
+    // Before anything is installed: is there a gate to take it?
+    let door = admin(&args.state)?;
+    let _status: Status = door.get("/v1/status").await?;
+    let Some(installed) = install(&args.name, &admin_upstream, args.yes).await? else {
+        return Err(not_installed());
+    };
+    let details = put(&door, &args.name, &context, installed).await?;
+    output::talk(&format!(
+        "{} is behind the gate: {}",
+        details.name, details.url
+    ));
+    output::talk("people get its context with their next `kubestile login`");
+    Ok(())
+}
+
+/// The administrator's context, which must not lead through a gate.
+pub(super) async fn administrator(context: Option<&str>) -> Outcome<(String, Upstream)> {
+    let context = match context {
+        Some(context) => context.to_owned(),
+        None => kubeconfig::current_context()?.ok_or_else(|| {
+            Fail::usage("your kubeconfig has no current context").hint("name one with --context")
+        })?,
+    };
+    if kubeconfig::login_directory(&context)?.is_some() {
+        return Err(Fail::usage(format!(
+            "the context `{context}` leads through a gate itself"
+        ))
+        .hint("name the context of an administrator with --context")
+        .hint("to see them: kubectl config get-contexts"));
+    }
+    let upstream = Upstream::from_kubeconfig(None, Some(&context))
+        .await
+        .map_err(cluster_failed)?;
+    Ok((context, upstream))
+}
+
+/// Shows what would be installed, asks, and installs it; `None` when the person says no.
+pub(super) async fn install(
+    name: &ClusterName,
+    upstream: &Upstream,
+    yes: bool,
+) -> Outcome<Option<Installed>> {
+    let plan = account::plan(upstream, name, &Options::default())
+        .await
+        .map_err(account_failed)?;
+    output::talk(&plan.to_string());
+    if !plan.steps().is_empty() && !consent("Install this?", yes)? {
+        return Ok(None);
+    }
+    let mut progress = |line: &str| output::talk(line);
+    let installed = account::install(upstream, &plan, &mut progress).await;
+    installed.map(Some).map_err(account_failed)
+}
+
+/// Gives the gate its credential for a cluster; the gate checks it and serves.
+pub(super) async fn put(
+    door: &Door,
+    name: &ClusterName,
+    context: &str,
+    installed: Installed,
+) -> Outcome<ClusterDetails> {
+    let Installed { credential, mode } = installed;
+    let body = PutCluster {
+        server: credential.server,
+        ca_pem: credential.ca_pem,
+        tls_server_name: credential.tls_server_name,
+        token: Some(credential.token),
+        token_expires: credential.expires.map(Timestamp::as_secs),
+        kubeconfig: None,
+        context: Some(context.to_owned()),
+        mode: mode.to_string(),
+    };
+    door.send(Method::PUT, &format!("/v1/clusters/{name}"), &body)
+        .await
+}
+
+async fn remove(
+    name: &ClusterName,
+    context: Option<&str>,
+    keep_account: bool,
+    yes: bool,
+    state: &StateDir,
+) -> Outcome {
+    let door = admin(state)?;
+    let details = find(&door, name).await?;
+    // The administrator first: nothing is half removed for want of a context.
+    let upstream = if keep_account {
+        None
+    } else {
+        Some(administrator_of(&details, context).await?)
+    };
+    let question = format!("Take `{name}` away and remove the gate's account, roles and bindings?");
+    if !consent(&question, yes)? {
+        return Err(Fail::failure("nothing was removed"));
+    }
+    let path = format!("/v1/clusters/{name}");
+    let _gone: Empty = door.send(Method::DELETE, &path, &Empty {}).await?;
+    output::talk(&format!("{name} is no longer behind the gate"));
+    if let Some(upstream) = upstream {
+        let mut progress = |line: &str| output::talk(line);
+        let removed = account::remove(&upstream, &mut progress)
+            .await
+            .map_err(account_failed)?;
+        for left in removed.left {
+            output::talk(&format!("left: {left}"));
+        }
+    }
+    Ok(())
+}
+
+async fn sync(name: &ClusterName, context: Option<&str>, yes: bool, state: &StateDir) -> Outcome {
+    let door = admin(state)?;
+    let details = find(&door, name).await?;
+    let upstream = administrator_of(&details, context).await?;
+    let options = Options {
+        mode: details.mode.parse().ok(),
+        ..Options::default()
+    };
+    let plan = account::plan(&upstream, name, &options)
+        .await
+        .map_err(account_failed)?;
+    output::talk(&plan.to_string());
+    if plan.steps().is_empty() {
+        return Ok(());
+    }
+    if !consent("Change this?", yes)? {
+        return Err(Fail::failure("nothing was changed"));
+    }
+    let mut progress = |line: &str| output::talk(line);
+    let synced = account::sync(&upstream, name, &options, &mut progress).await;
+    let synced = synced.map_err(account_failed)?;
+    output::talk(&format!("{} changes made in {name}", synced.changes.len()));
+    Ok(())
+}
+
+/// One row of `cluster list`.
+#[derive(Serialize)]
+struct Row {
+    #[serde(flatten)]
+    details: ClusterDetails,
+    status: Option<ClusterStatus>,
+}
+
+async fn list(state: &StateDir, format: Format) -> Outcome {
+    let door = admin(state)?;
+    let list: ClusterDetailsList = door.get("/v1/clusters").await?;
+    let process = process(&door).await?;
+    let rows: Vec<Row> = list
+        .clusters
+        .into_iter()
+        .map(|details| {
+            let status = process
+                .clusters
+                .iter()
+                .find(|c| c.name == details.name)
+                .cloned();
+            Row { details, status }
+        })
+        .collect();
+    if format.is_data() {
+        return output::value(format, &rows);
+    }
+    let mut head = vec!["NAME", "STATE", "CHECKED", "SERVER"];
+    if format == Format::Wide {
+        head.extend(["MODE", "CREDENTIAL", "AGE", "WHY"]);
+    }
+    let mut table = Table::new(&head);
+    for Row { details, status } in &rows {
+        let (state, checked, why) = match status {
+            Some(s) => (s.state.clone(), s.checked.map(ago), s.why.clone()),
+            None => ("not reached".to_owned(), None, String::new()),
+        };
+        let mut cells = vec![
+            details.name.to_string(),
+            state,
+            checked.unwrap_or_default(),
+            details.server.clone(),
+        ];
+        if format == Format::Wide {
+            cells.extend([
+                details.mode.clone(),
+                details.credential.clone(),
+                age(details.added),
+                why,
+            ]);
+        }
+        table.row(cells);
+    }
+    table.print("no cluster yet; `kubestile cluster add NAME` adds one")?;
+    for status in process
+        .clusters
+        .iter()
+        .filter(|s| !s.why.is_empty() && format != Format::Wide)
+    {
+        output::talk(&format!("{}: {}", status.name, status.why));
+    }
+    Ok(())
+}
+
+/// Has the gate check its account now, and waits for what it finds.
+async fn check(name: &ClusterName, state: &StateDir, format: Format) -> Outcome {
+    let door = admin(state)?;
+    let asked = now();
+    let pid = process(&door).await?.pid;
+    reload(pid)?;
+    let deadline = std::time::Instant::now() + CHECK_PATIENCE;
+    loop {
+        let process = process(&door).await?;
+        let Some(status) = process.clusters.into_iter().find(|c| c.name == *name) else {
+            return Err(unknown(name));
+        };
+        if status.checked.is_some_and(|at| at >= asked) {
+            return show_check(&status, format);
+        }
+        if std::time::Instant::now() >= deadline {
+            let why = if status.why.is_empty() {
+                "no answer in time".to_owned()
+            } else {
+                status.why
+            };
+            return Err(Fail::new(
+                Kind::Unavailable,
+                format!("{name} could not be checked: {why}"),
+            ));
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+fn show_check(status: &ClusterStatus, format: Format) -> Outcome {
+    if format.is_data() {
+        output::value(format, status)?;
+    }
+    match status.state.as_str() {
+        "serving" if format.is_data() => Ok(()),
+        "serving" => output::line(&format!(
+            "{}: the gate's account can impersonate and nothing else",
+            status.name
+        )),
+        _ => Err(Fail::new(
+            Kind::Verification,
+            format!("{}: {}", status.name, status.why),
+        )),
+    }
+}
+
+/// A hang-up makes the gate reload and check.
+fn reload(pid: u32) -> Outcome {
+    let gone = || Fail::new(Kind::Unavailable, "the gate's process is gone");
+    let pid = i32::try_from(pid)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw)
+        .ok_or_else(gone)?;
+    rustix::process::kill_process(pid, rustix::process::Signal::HUP).map_err(|_| gone())
+}
+
+async fn process(door: &Door) -> Outcome<Process> {
+    let status: Status = door.get("/v1/status").await?;
+    Ok(serde_json::from_value(status.process)?)
+}
+
+async fn find(door: &Door, name: &ClusterName) -> Outcome<ClusterDetails> {
+    let list: ClusterDetailsList = door.get("/v1/clusters").await?;
+    list.clusters
+        .into_iter()
+        .find(|c| c.name == *name)
+        .ok_or_else(|| unknown(name))
+}
+
+fn unknown(name: &ClusterName) -> Fail {
+    Fail::failure(format!("there is no cluster `{name}` behind this gate"))
+        .hint("`kubestile cluster list` shows them")
+}
+
+/// The administrator's context for a cluster that is there: it must lead to the same API server.
+async fn administrator_of(details: &ClusterDetails, context: Option<&str>) -> Outcome<Upstream> {
+    let context = context.or(details.context.as_deref());
+    let (context, upstream) = administrator(context).await?;
+    if upstream.server() == details.server {
+        return Ok(upstream);
+    }
+    Err(Fail::usage(format!(
+        "the context `{context}` leads to {}, but `{}` is at {}",
+        upstream.server(),
+        details.name,
+        details.server
+    ))
+    .hint("name the right one with --context"))
+}
+
+fn ago(at: Timestamp) -> String {
+    format!("{} ago", age(at))
+}
+
+/// Yes by flag or by word; without either, nothing is done.
+pub(super) fn consent(question: &str, yes: bool) -> Outcome<bool> {
+    if yes {
+        return Ok(true);
+    }
+    output::ask(question).ok_or_else(|| {
+        Fail::usage("this needs your consent, and there is no terminal to ask on")
+            .hint("add --yes if the above is what you want")
+    })
+}
+
+/// Said when the person said no.
+pub(super) fn not_installed() -> Fail {
+    Fail::failure("nothing was installed")
+        .hint("to see or apply it another way: kubestile roles render")
+}
+
+/// What went wrong with an account, and what can be done.
+fn account_failed(error: AccountError) -> Fail {
+    let text = chain(&error);
+    let fail = Fail::failure(text);
+    match error {
+        AccountError::Call { .. } => {
+            fail.hint("the context needs the rights of a cluster administrator")
+        }
+        _ => fail,
+    }
+}
+
+fn cluster_failed(error: ClusterError) -> Fail {
+    Fail::failure(chain(&error)).hint("does `kubectl --context CONTEXT get namespaces` work?")
+}
+
+/// A cluster's name made from a context's: the part after the last `/` or `@`, as a DNS label.
+pub(super) fn name_from_context(context: &str) -> Outcome<ClusterName> {
+    let last = context.rsplit(['/', '@']).next().unwrap_or(context);
+    let label: String = last
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() {
+                c.to_ascii_lowercase()
+            } else {
+                '-'
+            }
+        })
+        .take(63)
+        .collect();
+    label.trim_matches('-').parse().map_err(|_| {
+        Fail::usage(format!(
+            "no name for a cluster can be made of the context `{context}`"
+        ))
+        .hint("name it yourself")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_made_from_contexts() {
+        for (context, name) in [
+            ("kind-dev", "kind-dev"),
+            ("admin@Prod_1", "prod-1"),
+            ("arn:aws:eks:eu-west-1:1234:cluster/shop", "shop"),
+            ("gke_project_zone_name", "gke-project-zone-name"),
+        ] {
+            assert_eq!(
+                name_from_context(context).unwrap().as_str(),
+                name,
+                "{context}"
+            );
+        }
+        assert!(name_from_context("@").is_err() && name_from_context("…").is_err());
+    }
+}

@@ -1,0 +1,106 @@
+use super::*;
+
+fn read(text: &str) -> Result<Config, String> {
+    RawConfig::parse(text).and_then(RawConfig::resolve)
+}
+
+fn with_state(text: &str) -> Result<Config, String> {
+    read(&format!("stateDirectory: /var/lib/kubestile\n{text}"))
+}
+
+#[test]
+fn everything_has_a_default() {
+    let config = with_state("").unwrap();
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8443");
+    assert_eq!(config.tls, TlsVersion::Tls13);
+    assert_eq!(config.lifetimes.session.as_secs(), 8 * 3600);
+    assert_eq!(config.lifetimes.certificate.as_secs(), 3600);
+    assert!(config.base_policies && config.despite_excess.is_empty() && config.health.is_none());
+    assert_eq!(config.check_every.as_secs(), 60);
+    assert_eq!(config.settings.body_limit, 3 * 1024 * 1024);
+}
+
+#[test]
+fn a_whole_file_is_understood() {
+    let config = with_state(
+        "listen: 0.0.0.0:443
+publicUrl: https://gate.example.com
+names: [gate.internal, 10.0.0.1]
+healthListen: 127.0.0.1:9443
+tls: {minimum: '1.2'}
+sessions: {lifetime: 30m, code: 5m}
+policies: {base: true, directories: [/etc/kubestile/policies]}
+clusters:
+- {name: prod, kubeconfig: /etc/kubestile/prod.yaml, context: gate}
+- {name: here, inCluster: true}
+accounts: {check: 30s, serveDespiteExcessRights: [prod]}
+limits: {bodyBytes: 1048576, requestsPerPerson: 10}
+timeouts: {drain: 0s}
+logging: {format: json, level: 'info,kubestile_gateway=debug'}
+",
+    )
+    .unwrap();
+    assert_eq!(
+        config.public_url.unwrap().to_string(),
+        "https://gate.example.com:443"
+    );
+    assert_eq!(config.tls, TlsVersion::Tls12);
+    assert_eq!(
+        config.lifetimes.certificate.as_secs(),
+        1800,
+        "not longer than the session"
+    );
+    assert_eq!(config.clusters.len(), 2);
+    assert_eq!(config.settings.requests_per_person, 10);
+    assert_eq!(config.settings.drain.as_secs(), 0);
+    assert_eq!(config.logging.0, LogFormat::Json);
+}
+
+#[test]
+fn wrong_values_are_named() {
+    for (text, word) in [
+        ("lisen: 127.0.0.1:1", "lisen"),
+        ("listen: here", "listen"),
+        ("listen: 127.0.0.1:1\nlisten: 127.0.0.1:2", "listen"),
+        ("publicUrl: http://gate", "publicUrl"),
+        ("names: ['*.example.com']", "names"),
+        ("tls: {minimum: '1.1'}", "tls.minimum"),
+        ("sessions: {lifetime: 8d}", "sessions.lifetime"),
+        (
+            "sessions: {lifetime: 1h, certificate: 2h}",
+            "sessions.certificate",
+        ),
+        ("sessions: {code: forever}", "sessions.code"),
+        (
+            "policies: {directories: [policies]}",
+            "policies.directories",
+        ),
+        ("clusters: [{name: Prod, inCluster: true}]", "Prod"),
+        (
+            "clusters: [{name: a, inCluster: true, context: x}]",
+            "inCluster",
+        ),
+        (
+            "clusters: [{name: a, kubeconfig: /a}, {name: a, inCluster: true}]",
+            "twice",
+        ),
+        (
+            "accounts: {serveDespiteExcessRights: ['*']}",
+            "serveDespiteExcessRights",
+        ),
+        ("limits: {requestsPerPerson: 0}", "requestsPerPerson"),
+        ("limits: {bodyBytes: 1}", "bodyBytes"),
+        ("timeouts: {connect: 0s}", "timeouts.connect"),
+        ("logging: {level: 'a=b=c'}", "logging.level"),
+        ("logging: {format: xml}", "xml"),
+    ] {
+        let error = with_state(text).unwrap_err();
+        assert!(error.contains(word), "{text}: {error}");
+        assert!(!error.contains('\n'), "{text}: {error}");
+    }
+    assert!(
+        read("stateDirectory: state")
+            .unwrap_err()
+            .contains("absolute")
+    );
+}

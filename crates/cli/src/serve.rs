@@ -1,0 +1,250 @@
+//! The running gate: builds every part from a [`Config`], wires them together, and stops them in
+//! order.
+
+mod certificate;
+mod clusters;
+mod control;
+mod keys;
+mod logging;
+mod reload;
+mod signals;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use kubestile_authn::Authority;
+use kubestile_control::{AdminSocket, ControlState, admin_router, serve_admin};
+use kubestile_core::event::{Event, Record};
+use kubestile_core::{RequestId, Ttl};
+use kubestile_gateway::{Gate, Listener, accept, health};
+use kubestile_store::Store;
+use kubestile_store::audit::AuditLog;
+use tokio::net::TcpListener;
+
+use crate::client::GateUrl;
+use crate::clock::now;
+use crate::config::{Config, Lifetimes};
+use crate::exit::{During as _, Fail, Kind, Outcome};
+use crate::files;
+use crate::policies::PolicyFiles;
+
+pub(crate) use clusters::ClusterStatus;
+pub(crate) use control::Process;
+pub(crate) use logging::start as start_logging;
+
+/// The administrator's socket, in the state directory.
+pub(crate) const ADMIN_SOCKET: &str = "admin.sock";
+/// The log, in the state directory.
+pub(crate) const AUDIT: &str = "audit";
+
+/// Runs a server's task to its end on all cores.
+pub(crate) fn block_on<T>(task: impl Future<Output = Outcome<T>>) -> Outcome<T> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(task)
+}
+
+/// A gate whose every part stands, and whose sockets are bound, but which does not serve yet.
+pub(crate) struct Server {
+    gate: Arc<Gate>,
+    state: ControlState,
+    authority: Arc<Authority>,
+    certificate: certificate::Renewing,
+    clusters: Arc<clusters::Clusters>,
+    policies: Arc<reload::Policies>,
+    listener: Listener,
+    health: Option<TcpListener>,
+    admin: AdminSocket,
+    url: GateUrl,
+}
+
+impl Server {
+    /// Builds all of it. The first start of a state directory makes the keys.
+    pub(crate) async fn build(config: &Config) -> Outcome<Self> {
+        files::private_dir(&config.state_dir)?;
+        // The store comes first: it holds the directory's lock.
+        let store = open_store(config).await?;
+        let authority = Arc::new(keys::authority(&config.state_dir)?);
+        let tcp = bind(config.listen).await?;
+        let address = tcp.local_addr()?;
+        let url = certificate::url(config, address)?;
+        let log_key = keys::log_key(&config.state_dir, url.host())?;
+        let audit = AuditLog::open(&config.state_dir.join(AUDIT), log_key).during("the log")?;
+        let files = PolicyFiles {
+            base: config.base_policies,
+            dirs: config.policies.clone(),
+        };
+        let sources = files.policies()?;
+        let set = crate::policies::load(&sources)?;
+        let gate = Gate::new(
+            store.clone(),
+            audit.clone(),
+            set,
+            config.settings.clone(),
+            Arc::new(now),
+        );
+        let policies = Arc::new(reload::Policies::new(gate.clone(), files, sources));
+        let clusters = clusters::Clusters::new(gate.clone(), config);
+        let certificate = certificate::Renewing::new(authority.clone(), config, &url, address)?;
+        let tls =
+            kubestile_authn::server_tls(&authority, certificate.keys(), config.tls, Arc::new(now))?;
+        let health = match config.health {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
+        let state = ControlState {
+            store,
+            audit,
+            authority: authority.clone(),
+            clock: Arc::new(now),
+            settings: settings(&config.lifetimes, &url),
+            cluster_changed: clusters.hook(),
+            status: control::status(clusters.clone(), policies.clone(), address),
+        };
+        let admin =
+            AdminSocket::bind(&config.state_dir.join(ADMIN_SOCKET)).during("the admin socket")?;
+        Ok(Self {
+            gate,
+            state,
+            authority,
+            certificate,
+            clusters,
+            policies,
+            listener: Listener { tcp, tls },
+            health,
+            admin,
+            url,
+        })
+    }
+
+    /// Where people reach it.
+    pub(crate) fn url(&self) -> &GateUrl {
+        &self.url
+    }
+
+    /// Its people and clusters.
+    pub(crate) fn store(&self) -> &Store {
+        &self.state.store
+    }
+
+    /// Where probes reach it.
+    pub(crate) fn health(&self) -> Option<SocketAddr> {
+        self.health.as_ref().and_then(|l| l.local_addr().ok())
+    }
+
+    /// Cancelled, it stops the gate as a signal would.
+    pub(crate) fn stopper(&self) -> tokio_util::sync::CancellationToken {
+        self.gate.draining.clone()
+    }
+
+    /// Serves until a signal, drains, and closes the log.
+    pub(crate) async fn run(self) -> Outcome {
+        let Self {
+            gate,
+            state,
+            certificate,
+            clusters,
+            policies,
+            listener,
+            health,
+            admin,
+            url,
+            ..
+        } = self;
+        let signals = signals::Signals::new()?;
+        record_start(&gate, &url, &self.authority).await?;
+        let mut beside = tokio::task::JoinSet::new();
+        clusters.clone().start().await;
+        beside.spawn(certificate.keep());
+        beside.spawn(policies.clone().watch());
+        if let Some(listener) = health {
+            beside.spawn(health::serve(gate.clone(), listener));
+        }
+        let closing = gate.closing.clone();
+        let administered = tokio::spawn(serve_admin(
+            admin,
+            admin_router(state.clone()),
+            async move {
+                closing.cancelled().await;
+            },
+        ));
+        beside.spawn(signals.obey(gate.clone(), policies, clusters.clone()));
+        accept::serve(gate.clone(), listener, control::plane(state.clone())).await;
+        clusters.stop();
+        beside.shutdown().await;
+        administered.await?.during("the admin socket")?;
+        state.audit.close().await.during("closing the log")?;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+async fn open_store(config: &Config) -> Outcome<Store> {
+    use kubestile_store::StoreError;
+    match Store::open(&config.state_dir).await {
+        Ok(store) => Ok(store),
+        Err(error @ StoreError::Locked(_)) => {
+            let fail = Fail::from(error).kind(Kind::Unavailable);
+            Err(fail
+                .hint("is a gate running on it already? name another state directory with --dir"))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn bind(address: SocketAddr) -> Outcome<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let fail = Fail::new(
+            Kind::Unavailable,
+            format!("cannot listen on {address}: {error}"),
+        );
+        match error.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                fail.hint("port 0 takes a free one: --listen 127.0.0.1:0")
+            }
+            _ => fail,
+        }
+    })
+}
+
+fn settings(lifetimes: &Lifetimes, url: &GateUrl) -> kubestile_control::Settings {
+    // The configuration bounds them to days.
+    let ttl =
+        |d: std::time::Duration| Ttl::from_secs(u32::try_from(d.as_secs()).unwrap_or(u32::MAX));
+    kubestile_control::Settings {
+        session_ttl: ttl(lifetimes.session),
+        certificate_ttl: ttl(lifetimes.certificate),
+        token_ttl: ttl(lifetimes.certificate),
+        code_ttl: ttl(lifetimes.code),
+        public_url: url.to_string(),
+        ..kubestile_control::Settings::default()
+    }
+}
+
+/// Which program, authority and policies the records that follow are of.
+async fn record_start(gate: &Gate, url: &GateUrl, authority: &Authority) -> Outcome {
+    let detail = format!(
+        "version {}, authority sha256:{}, policies {}",
+        env!("CARGO_PKG_VERSION"),
+        authority.fingerprint(),
+        gate.policies.load().version()
+    );
+    change(gate, "gate started", &url.to_string(), detail).await
+}
+
+/// Records a change that the gate itself makes, durably.
+async fn change(gate: &Gate, what: &str, name: &str, detail: String) -> Outcome {
+    let event = Event::Change {
+        by: "the gate".to_owned(),
+        what: what.to_owned(),
+        name: name.to_owned(),
+        detail: kubestile_core::event::clip(&detail),
+    };
+    let id: RequestId = gate.new_request_id();
+    gate.audit
+        .append(id, &Record::new(gate.now(), event))?
+        .durable()
+        .await?;
+    Ok(())
+}
