@@ -3,7 +3,9 @@ use kubestile_core::{SessionId, Timestamp};
 use uuid::Uuid;
 
 use super::*;
+use crate::audit::disk::RealDisk;
 use crate::audit::testing::{Dir, completion, decision, numbered, request};
+use crate::audit::wal::{Entry, Wal};
 
 async fn log(records: impl IntoIterator<Item = Record>) -> Dir {
     let dir = Dir::new();
@@ -320,4 +322,22 @@ async fn memory_is_bounded_when_completions_are_far_away() {
     };
     let one = found(&dir, &filter);
     assert!(one.len() == 1 && completed(&&one[0]));
+}
+
+#[tokio::test]
+async fn an_entry_that_is_no_record_is_an_error_and_not_the_end() {
+    let dir = log([numbered(0)]).await;
+    let disk = std::sync::Arc::new(RealDisk);
+    let mut wal = Wal::start(disk, &dir.log(), &dir.key().vkey(), 1).unwrap();
+    let strange = [b"\xffno text".to_vec(), b"{}".to_vec()].map(Entry::new);
+    wal.append(&strange).unwrap();
+    dir.append_all([numbered(3)]).await;
+    let found: Vec<_> = search(&dir.log(), &Filter::default()).unwrap().collect();
+    let [Ok(first), Err(one), Err(two), Ok(last)] = &found[..] else {
+        panic!("{found:?}");
+    };
+    assert_eq!((first.index, last.index), (0, 3));
+    for (index, error) in [(1, one), (2, two)] {
+        assert!(matches!(error, ReadError::Record { index: i, .. } if *i == index));
+    }
 }
