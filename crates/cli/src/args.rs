@@ -106,7 +106,7 @@ pub(crate) enum Command {
 pub(crate) struct Output {
     /// Output format
     #[arg(
-        short,
+        short = 'o',
         long = "output",
         value_enum,
         default_value_t,
@@ -173,6 +173,9 @@ mod tests {
             assert!(!about.is_empty() && about.len() <= 120, "{path}: `{about}`");
             assert!(!about.ends_with('.'), "{path}: `{about}`");
             for argument in command.get_arguments().filter(|a| !a.is_hide_set()) {
+                if argument.get_id() == "format" {
+                    assert_eq!(argument.get_short(), Some('o'), "{path}");
+                }
                 let help = argument
                     .get_help()
                     .map(ToString::to_string)

@@ -62,9 +62,24 @@ fn age(at: kubestile_core::Timestamp) -> String {
     crate::clock::now().since(at).to_string()
 }
 
-/// How long still.
+/// How long still; `15m`, not `14m59s`, for what has just begun.
 fn left(until: kubestile_core::Timestamp) -> String {
-    until.since(crate::clock::now()).to_string()
+    round(until.since(crate::clock::now()))
+}
+
+/// To the nearest half minute where minutes are what matters.
+fn round(ttl: kubestile_core::Ttl) -> String {
+    let secs = ttl.as_secs();
+    if secs < 120 {
+        return ttl.to_string();
+    }
+    let minutes = u32::try_from((secs + 30) / 60).unwrap_or(u32::MAX);
+    let text = kubestile_core::Ttl::from_secs(minutes.saturating_mul(60)).to_string();
+    text.strip_suffix("0s")
+        .or(text.strip_suffix("0m"))
+        .filter(|t| t.ends_with(['m', 'h']))
+        .unwrap_or(&text)
+        .to_owned()
 }
 
 /// Items with commas between.
@@ -74,4 +89,24 @@ fn list<T: ToString>(items: &[T]) -> String {
         .map(ToString::to_string)
         .collect::<Vec<_>>()
         .join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_just_begun_is_said_in_round_numbers() {
+        for (secs, text) in [
+            (15 * 60 - 1, "15m"),
+            (8 * 3600 - 1, "8h"),
+            (3600 + 600, "1h10m"),
+            (20 * 60, "20m"),
+            (59, "59s"),
+            (10 * 3600, "10h"),
+            (86_400, "1d0h"),
+        ] {
+            assert_eq!(round(kubestile_core::Ttl::from_secs(secs)), text, "{secs}");
+        }
+    }
 }

@@ -5,13 +5,17 @@ mod rows;
 mod search;
 mod tail;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use kubestile_store::audit::read::ReadError;
 
 use crate::args::audit::{Audit, Log};
 use crate::exit::{Fail, Kind, Outcome, chain};
 use crate::files;
+
+/// How long the log is waited for. A gate that died leaves something unsealed until its next start.
+const SETTLE: Duration = Duration::from_millis(1500);
 
 /// Verifies, proves, searches or follows.
 pub(super) fn run(args: Audit) -> Outcome {
@@ -45,6 +49,23 @@ fn directory(log: &Log) -> Outcome<PathBuf> {
     match &log.log {
         Some(dir) => Ok(dir.clone()),
         None => Ok(log.state.path()?.join(crate::serve::AUDIT)),
+    }
+}
+
+/// Waits for what has just happened to be sealed, which a running gate does each second: while something
+/// was written ahead after the checkpoint. Whoever types a command and searches for it finds it.
+fn settle(dir: &Path) {
+    let modified = |path: PathBuf| std::fs::metadata(path).and_then(|m| m.modified()).ok();
+    let written_ahead = || {
+        let segments = std::fs::read_dir(dir.join("wal")).ok()?;
+        segments
+            .filter_map(Result::ok)
+            .filter_map(|s| modified(s.path()))
+            .max()
+    };
+    let deadline = Instant::now() + SETTLE;
+    while written_ahead() > modified(dir.join("checkpoint")) && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 

@@ -103,9 +103,17 @@ pub(super) async fn install(
     if !plan.steps().is_empty() && !consent("Install this?", yes)? {
         return Ok(None);
     }
-    let mut progress = |line: &str| output::talk(line);
-    let installed = account::install(upstream, &plan, &mut progress).await;
-    installed.map(Some).map_err(account_failed)
+    let mut done = Vec::new();
+    let installed = account::install(upstream, &plan, &mut |line| done.push(line.to_owned())).await;
+    // The plan has said it all; how far it came matters only when it stopped.
+    let installed = installed.map_err(|error| {
+        output::talk(&format!("done until then:\n{}", done.join("\n")));
+        account_failed(error)
+    })?;
+    if !plan.steps().is_empty() {
+        output::talk(&format!("{} objects installed", plan.steps().len()));
+    }
+    Ok(Some(installed))
 }
 
 /// Gives the gate its credential for a cluster; the gate checks it and serves.
@@ -395,12 +403,18 @@ pub(super) fn name_from_context(context: &str) -> Outcome<ClusterName> {
         })
         .take(63)
         .collect();
-    label.trim_matches('-').parse().map_err(|_| {
-        Fail::usage(format!(
-            "no name for a cluster can be made of the context `{context}`"
-        ))
-        .hint("name it yourself")
-    })
+    // Contexts get `kubestile-` in front again.
+    let label = label.trim_matches('-');
+    label
+        .strip_prefix("kubestile-")
+        .unwrap_or(label)
+        .parse()
+        .map_err(|_| {
+            Fail::usage(format!(
+                "no name for a cluster can be made of the context `{context}`"
+            ))
+            .hint("name it yourself")
+        })
 }
 
 #[cfg(test)]
@@ -414,6 +428,7 @@ mod tests {
             ("admin@Prod_1", "prod-1"),
             ("arn:aws:eks:eu-west-1:1234:cluster/shop", "shop"),
             ("gke_project_zone_name", "gke-project-zone-name"),
+            ("kubestile-e2e", "e2e"),
         ] {
             assert_eq!(
                 name_from_context(context).unwrap().as_str(),

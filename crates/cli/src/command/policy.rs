@@ -4,7 +4,7 @@ use kubestile_core::context::{Absence, Context, Known};
 use kubestile_core::identity::IdentityKind;
 use kubestile_core::{Assurance, Identity, PersonId};
 use kubestile_policy::kubectl_words::Typed;
-use kubestile_policy::{Explanation, PolicySummary, Question, mdtest};
+use kubestile_policy::{Explanation, PolicySummary, Question, Verdict, mdtest};
 use serde::Serialize;
 
 use crate::args::policy::{Explain, Policy, Sources};
@@ -110,9 +110,28 @@ fn explain(args: Explain) -> Outcome {
     if format.is_data() {
         output::value(format, &explanation)?;
     } else {
-        output::line_by_line(&explanation.to_string())?;
+        output::line_by_line(&shown(&explanation, format))?;
     }
     refused(&explanation)
+}
+
+/// What decided; with `-o wide`, also every policy that nearly did.
+fn shown(explanation: &Explanation, format: Format) -> String {
+    if format == Format::Wide {
+        return explanation.to_string();
+    }
+    let mut short = explanation.clone();
+    short
+        .policies
+        .retain(|p| matches!(p.verdict, Verdict::Matched | Verdict::Erred));
+    let hidden = explanation.policies.len() - short.policies.len() + explanation.left_out;
+    short.left_out = 0;
+    match hidden {
+        0 => short.to_string(),
+        n => format!(
+            "{short}\n{n} more policies are for this action; -o wide shows why they did not match"
+        ),
+    }
 }
 
 /// A refusal is an exit code, for scripts; it has been said in words already.

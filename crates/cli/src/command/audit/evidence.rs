@@ -9,7 +9,7 @@ use kubestile_store::audit::read::{self, Report, Which};
 use kubestile_tlog::{SignedCheckpoint, Tile, TilePath, TreeReader, Trust, Verifier};
 use serde::Serialize;
 
-use super::{directory, failed, key, rows};
+use super::{directory, failed, key, rows, settle};
 use crate::args::audit::Log;
 use crate::exit::{During as _, Fail, Kind, Outcome};
 use crate::files;
@@ -146,6 +146,7 @@ pub(super) fn prove(record: &str, log: &Log, named: Option<&str>, out: Option<&P
         }
     };
     let (dir, vkey) = (directory(log)?, key(log, named)?);
+    settle(&dir);
     let proof = read::prove(&dir, &vkey, which).map_err(failed)?;
     match out {
         None => output::data(&proof),
@@ -172,7 +173,7 @@ struct Shown {
 
 /// Checks a proof without the log, and shows the record that it proves.
 pub(super) fn check(proof: &Path, vkey: &str, format: Format) -> Outcome {
-    let bytes = files::read_existing(proof)?;
+    let bytes = files::read_existing(proof).map_err(|fail| fail.kind(Kind::Failure))?;
     let checked = read::check(bytes.as_bytes(), None, vkey).map_err(failed)?;
     let record = Record::from_bytes(&checked.entry)
         .map_err(|e| Fail::from(e).kind(Kind::Verification))

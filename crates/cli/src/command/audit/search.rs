@@ -7,7 +7,7 @@ use kubestile_core::event::{Event, Record};
 use kubestile_store::audit::search::{self, Filter as Wanted, Found};
 
 use super::rows::{self, Row};
-use super::{directory, failed};
+use super::{directory, failed, settle};
 use crate::args::audit::{Filter, Search};
 use crate::clock;
 use crate::exit::{Fail, Outcome};
@@ -24,7 +24,9 @@ pub(super) fn run(args: &Search) -> Outcome {
     (wanted.since, wanted.until) = (moment(&args.since)?, moment(&args.until)?);
     let mut found: VecDeque<Found> = VecDeque::new();
     let (mut discovery, mut more) = (0u64, 0u64);
-    for hit in search::search(&directory(&args.log)?, &wanted).map_err(failed)? {
+    let dir = directory(&args.log)?;
+    settle(&dir);
+    for hit in search::search(&dir, &wanted).map_err(failed)? {
         let hit = hit.map_err(failed)?;
         if is_hidden(&args.filter, &hit.record) {
             discovery += 1;
