@@ -1,5 +1,6 @@
 //! `cargo xtask`: the tasks of this repository, one module each.
 
+mod bench;
 mod cluster;
 mod quickstart;
 mod test;
@@ -20,6 +21,8 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// The gate beside nginx, haproxy and direct access, as figures
+    Bench(bench::Args),
     /// A real Kubernetes on this machine
     Cluster(cluster::Args),
     /// From nothing to a person whose kubectl goes through the gate
@@ -32,6 +35,7 @@ enum Task {
 
 fn main() -> ExitCode {
     let result = match Args::parse().task {
+        Task::Bench(args) => bench::run(&args),
         Task::Cluster(args) => cluster::run(args),
         Task::Quickstart(args) => quickstart::run(&args),
         Task::Test(args) => test::run(&args),

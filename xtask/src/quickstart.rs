@@ -9,13 +9,12 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use kubestile_devcluster as devcluster;
-use serde_json::Value;
 
 use crate::workspace::{self, say};
 
 /// Which Kubernetes, and for how long.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Show the scene, take everything down, and exit
     #[arg(long)]
     once: bool,
@@ -36,7 +35,7 @@ struct Target {
 ///
 /// # Errors
 /// What is missing on this machine, or which step failed.
-pub fn run(args: &Args) -> Result<()> {
+pub(crate) fn run(args: &Args) -> Result<()> {
     say("building kubestile (the first time takes some minutes) …");
     workspace::run("cargo", &["build", "--workspace", "--locked"])?;
     let target = choose(args)?;
@@ -143,7 +142,8 @@ fn agrees(question: &str) -> Result<bool> {
 /// A running `kubestile up`, ended when dropped.
 struct Gate {
     child: Child,
-    url: String,
+    /// What to log in with: the words after `kubestile login`.
+    login: Vec<String>,
     state: PathBuf,
 }
 
@@ -181,15 +181,16 @@ impl Gate {
         let stdout = child.stdout.take().context("no stdout")?;
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;
-        let said: Option<Value> = serde_json::from_str(&line).ok();
-        let Some(url) = said.as_ref().and_then(|v| v["url"].as_str()) else {
+        // The one line on stdout is the command to log in with.
+        let login: Vec<String> = line.split_whitespace().skip(2).map(str::to_owned).collect();
+        if !line.starts_with("kubestile login ") {
             let _ = child.kill();
             let talk = std::fs::read_to_string(&log).unwrap_or_default();
             bail!("the gate did not start:\n{talk}");
-        };
+        }
         Ok(Self {
-            url: url.to_owned(),
             child,
+            login,
             state,
         })
     }

@@ -17,7 +17,7 @@ const PACKAGES: [(&str, &str); 3] = [
 
 /// What to run.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Generated cases of the differential tests
     #[arg(long, default_value_t = 20_000)]
     cases: u32,
@@ -30,7 +30,7 @@ pub struct Args {
 ///
 /// # Errors
 /// What failed.
-pub fn run(args: &Args) -> Result<()> {
+pub(crate) fn run(args: &Args) -> Result<()> {
     let started = Instant::now();
     install()?;
     workspace::run("cargo", &["fmt", "--all", "--check"])?;

@@ -11,11 +11,11 @@ use crate::workspace;
 
 /// What the checks found.
 #[derive(Debug, Default)]
-pub struct Findings(Vec<String>);
+pub(crate) struct Findings(Vec<String>);
 
 impl Findings {
     /// One more.
-    pub fn add(&mut self, finding: impl Into<String>) {
+    pub(crate) fn add(&mut self, finding: impl Into<String>) {
         self.0.push(finding.into());
     }
 }
@@ -24,7 +24,7 @@ impl Findings {
 ///
 /// # Errors
 /// If any of them found something.
-pub fn run() -> Result<()> {
+pub(crate) fn run() -> Result<()> {
     let root = workspace::root()?;
     let mut findings = Findings::default();
     dependencies::check(&root, &mut findings)?;

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 ///
 /// # Errors
 /// If this program was built somewhere else.
-pub fn root() -> Result<PathBuf> {
+pub(crate) fn root() -> Result<PathBuf> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     Ok(here
         .parent()
@@ -21,7 +21,7 @@ pub fn root() -> Result<PathBuf> {
 ///
 /// # Errors
 /// If a folder cannot be read.
-pub fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     if !folder.exists() {
         return Ok(found);
@@ -43,7 +43,7 @@ pub fn files(folder: &Path) -> Result<Vec<PathBuf>> {
 
 /// A line of talk, on stderr.
 #[expect(clippy::print_stderr, reason = "the one place where tasks talk")]
-pub fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     eprintln!("{line}");
 }
 
@@ -51,7 +51,7 @@ pub fn say(line: &str) {
 ///
 /// # Errors
 /// If it cannot be started or fails.
-pub fn run(program: &str, args: &[&str]) -> Result<()> {
+pub(crate) fn run(program: &str, args: &[&str]) -> Result<()> {
     say(&format!("$ {program} {}", args.join(" ")));
     let status = Command::new(program)
         .args(args)

@@ -149,6 +149,7 @@ pub async fn forward(
     let (response, in_flight) = sent.map_err(|e| unanswered(gate, &judged, &mut ending, &e))?;
     let (mut head, body) = response.into_parts();
     ending.answered(head.status.as_u16());
+    check_our_credential(&judged, head.status, &mut ending)?;
     check_redirect(&judged, &mut head, &mut ending)?;
     filter_answer_headers(&mut head.headers, judged.is_proxied());
 
@@ -218,6 +219,23 @@ fn unanswered(gate: &Gate, judged: &Judged, ending: &mut Ending, error: &PoolErr
             Refusal::bad_upstream(cluster, "the API server closed the connection")
         }
     }
+}
+
+/// A 401 of the API server is about the gate's credential, not the person's: passed on, it would send
+/// them to log in again for nothing.
+pub(crate) fn check_our_credential(
+    judged: &Judged,
+    status: StatusCode,
+    ending: &mut Ending,
+) -> Result<(), Refusal> {
+    if status != StatusCode::UNAUTHORIZED || judged.is_proxied() {
+        return Ok(());
+    }
+    judged.cluster.upstream().invalidate();
+    ending.ended("upstream-failed", "the gate's own credential was not accepted");
+    let why = "it does not accept the gate's own credential, which is being renewed; try again, and \
+               tell whoever runs this gate if it stays so";
+    Err(Refusal::bad_upstream(judged.cluster.name().as_str(), why))
 }
 
 /// A redirect is never followed, and is passed on only for what applications behind a `proxy`

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::Value;
 
 use super::{Gate, Target, program};
 use crate::workspace::{self, say};
@@ -82,34 +81,18 @@ fn admin_kubectl(target: &Target) -> Command {
 
 /// Ana: reads everything, operates the shop.
 pub(super) fn log_in(gate: &Gate, home: &Path) -> Result<Person> {
-    let add = [
-        "people",
-        "add",
-        "ana",
-        "--function",
-        "viewer",
-        "--function",
-        "operator:shop",
-    ];
-    text(&mut gate.admin(&add))?;
-    let code: Value = serde_json::from_str(&text(
-        &mut gate.admin(&["people", "code", "ana", "-o", "json"]),
-    )?)?;
-    let code = code["code"].as_str().context("no login code")?;
     let person = Person {
         kubeconfig: home.join("ana.kubeconfig"),
         home: home.join("ana"),
     };
     std::fs::create_dir_all(&person.home)?;
-    let mut login = person.command(program());
-    login
-        .args(["login", &gate.url, "--code", code, "--ca"])
-        .arg(gate.state.join("ca.crt"));
-    say(&format!(
-        "\n$ kubestile login {} --code {code} --ca ca.crt",
-        gate.url
-    ));
-    ensure!(login.status()?.success(), "the login failed");
+    say(&format!("\n$ kubestile login {}", gate.login.join(" ")));
+    let status = person
+        .command(program())
+        .arg("login")
+        .args(&gate.login)
+        .status()?;
+    ensure!(status.success(), "the login failed");
     Ok(person)
 }
 
@@ -172,10 +155,10 @@ pub(super) fn play(target: &Target, gate: &Gate, person: &Person) -> Result<()> 
 
 /// The same log, read by Go's own transparency log library.
 fn verify_with_go(gate: &Gate) -> Result<()> {
-    let log = gate.state.join("log");
+    let log = gate.state.join("audit");
     let key = std::fs::read_to_string(log.join("log.vkey"))?;
     say(
-        "\n$ go run ./tests/golog log/ \"$(cat log/log.vkey)\"     # golang.org/x/mod/sumdb, not ours",
+        "\n$ go run ./tests/golog audit/ \"$(cat audit/log.vkey)\"     # golang.org/x/mod/sumdb, not ours",
     );
     let output = Command::new("go")
         .args(["run", "."])

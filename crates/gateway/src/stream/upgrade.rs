@@ -143,6 +143,7 @@ fn ordinary(
     place: Place,
 ) -> Result<Response<Body>, Refusal> {
     let (head, body) = response.into_parts();
+    crate::forward::check_our_credential(judged, head.status, &mut ending)?;
     // A success here would be an API server that did not understand the upgrade.
     if head.status.is_redirection() || head.status.is_informational() {
         ending.ended("upstream-failed", "neither a stream nor an error");

@@ -1,0 +1,19 @@
+//@ error: E0308
+//! A denial is not a permit.
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use kubestile_core::Denial;
+use kubestile_gateway::Gate;
+use kubestile_gateway::forward::{Judged, forward};
+use kubestile_gateway::record::Recorded;
+
+pub async fn denied(
+    gate: &Arc<Gate>,
+    denial: Denial,
+    recorded: Recorded,
+    judged: Judged,
+    request: http::Request<Incoming>,
+) {
+    let _ = forward(gate, denial, recorded, judged, request).await;
+}

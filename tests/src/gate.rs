@@ -1,0 +1,290 @@
+//! A real gate in front of the shared cluster, and people who have logged in to it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use kubestile_devcluster::Cluster;
+
+/// The name under which the shared cluster stands behind every test's gate.
+pub const NAME: &str = "dev";
+
+/// A running `kubestile up` with a state directory of its own.
+pub struct Gate {
+    child: Child,
+    home: Option<tempfile::TempDir>,
+    /// `https://127.0.0.1:PORT`.
+    pub url: String,
+    /// Where its health and metrics are: `127.0.0.1:PORT`.
+    pub health: String,
+}
+
+impl Gate {
+    /// Starts a gate before `cluster`, on ports that the kernel picks, and waits until it serves.
+    pub fn start(cluster: &Cluster) -> Self {
+        Self::start_with(cluster, &[])
+    }
+
+    /// The same with more flags for `kubestile up`.
+    pub fn start_with(cluster: &Cluster, flags: &[&str]) -> Self {
+        let home = tempfile::tempdir().expect("a directory");
+        let mut up = program(home.path());
+        up.args(["up", "--yes", "--listen", "127.0.0.1:0", "--health", "127.0.0.1:0"])
+            .args(["--cluster", NAME, "--person", "root"])
+            .args(flags)
+            .env("KUBECONFIG", &cluster.kubeconfig);
+        Self::spawn(up, home)
+    }
+
+    /// Stops it and starts it again from a configuration file with these further lines.
+    pub fn restart_with_config(mut self, yaml: &str) -> Self {
+        self.stop();
+        let home = self.home.take().expect("a directory");
+        let file = home.path().join("gate.yaml");
+        let text = format!(
+            "listen: 127.0.0.1:0\nhealthListen: 127.0.0.1:0\nstateDirectory: {}\n{yaml}\n",
+            home.path().join("state").display()
+        );
+        std::fs::write(&file, text).expect("a configuration");
+        let mut server = program(home.path());
+        server.args(["server", "--config"]).arg(&file);
+        Self::spawn(server, home)
+    }
+
+    /// Starts it and waits until its log says where it listens.
+    fn spawn(mut command: Command, home: tempfile::TempDir) -> Self {
+        let log = home.path().join("gate.log");
+        command.stdout(Stdio::null()).stderr(std::fs::File::create(&log).expect("a log"));
+        let child = command.spawn().expect("kubestile runs");
+        let mut gate = Self { child, home: Some(home), url: String::new(), health: String::new() };
+        let (url, health) = crate::eventually("the gate serves", || {
+            let text = std::fs::read_to_string(&log).unwrap_or_default();
+            if let Some(status) = gate.child.try_wait().expect("a status") {
+                panic!("kubestile ended with {status}:\n{text}");
+            }
+            let said = text
+                .lines()
+                .find(|l| l.starts_with("gate  ") || l.starts_with("kubestile serves "))?;
+            let url = word_with(said, "https://127.0.0.1:")?;
+            let health = word_with(&text, "http://127.0.0.1:")?;
+            Some((url, health))
+        });
+        gate.url = url;
+        gate.health = health;
+        gate.wait_ready();
+        gate
+    }
+
+    /// Waits until `/readyz` says that the cluster is served.
+    fn wait_ready(&self) {
+        crate::eventually("the cluster is served", || {
+            let (status, text) = crate::raw::plain_get(&self.health, "/readyz")?;
+            (status == 200 && text.contains(&format!("[+] cluster {NAME}"))).then_some(())
+        });
+    }
+
+    fn stop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    fn home(&self) -> &Path {
+        self.home.as_ref().expect("a directory").path()
+    }
+
+    /// The process id, for signals.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// `127.0.0.1:PORT`.
+    pub fn address(&self) -> &str {
+        self.url.trim_start_matches("https://")
+    }
+
+    /// The state directory.
+    pub fn dir(&self) -> PathBuf {
+        self.home().join("state")
+    }
+
+    /// The gate's certificate authority, PEM.
+    pub fn ca(&self) -> String {
+        std::fs::read_to_string(self.dir().join("authority.pem")).expect("the CA")
+    }
+
+    /// What the gate has said on stderr so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.home().join("gate.log")).unwrap_or_default()
+    }
+
+    /// A `kubestile` command for the local administrator.
+    pub fn admin(&self, args: &[&str]) -> Output {
+        program(self.home())
+            .args(args)
+            .output()
+            .expect("kubestile runs")
+    }
+
+    /// The same, which must succeed; gives its stdout.
+    pub fn admin_ok(&self, args: &[&str]) -> String {
+        text_of(self.admin(args), &format!("kubestile {}", args.join(" ")))
+    }
+
+    /// Adds a person with these job functions and logs them in.
+    pub fn person(&self, name: &str, functions: &[&str]) -> Person {
+        let mut add = vec!["people", "add", name, "-o", "json"];
+        for function in functions {
+            add.extend(["--function", function]);
+        }
+        let code: serde_json::Value =
+            serde_json::from_str(&self.admin_ok(&add)).expect("a code as JSON");
+        let home = tempfile::tempdir().expect("a directory");
+        let person = Person { home, name: name.to_owned() };
+        let login = person
+            .kubestile()
+            .args(["login", &self.url, "--ca"])
+            .arg(self.dir().join("authority.pem"))
+            .args(["--code", code["code"].as_str().expect("a code")])
+            .output()
+            .expect("kubestile runs");
+        text_of(login, "kubestile login");
+        person
+    }
+
+    /// Ends all sessions of a person.
+    pub fn end_sessions(&self, person: &Person) {
+        self.admin_ok(&["sessions", "end", "--all", "--person", &person.name]);
+    }
+}
+
+/// Scheme, host and port of the first address in `text` that starts with `prefix`; of a plain one only
+/// host and port.
+fn word_with(text: &str, prefix: &str) -> Option<String> {
+    let rest = &text[text.find(prefix)?..];
+    let digits = rest[prefix.len()..].chars().take_while(char::is_ascii_digit).count();
+    let word = &rest[..prefix.len() + digits];
+    Some(word.trim_start_matches("http://").to_owned())
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// A person at a terminal of their own: a home, a kubeconfig, a login.
+pub struct Person {
+    home: tempfile::TempDir,
+    /// Their name.
+    pub name: String,
+}
+
+impl Person {
+    /// Their home directory.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// A `kubestile` command of theirs.
+    pub fn kubestile(&self) -> Command {
+        let mut command = program(self.home.path());
+        command.env("KUBECONFIG", self.kubeconfig());
+        command
+    }
+
+    /// Their kubeconfig, which holds no secret.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.home.path().join("kubeconfig")
+    }
+
+    /// A `kubectl` command of theirs, through the gate.
+    pub fn kubectl(&self) -> Command {
+        let mut command = Command::new(&crate::cluster().kubectl);
+        command
+            .env("HOME", self.home.path())
+            .env("XDG_CONFIG_HOME", self.home.path().join("config"))
+            .env("KUBECONFIG", self.kubeconfig())
+            .env("KUBECACHEDIR", self.home.path().join("cache"));
+        command
+    }
+
+    /// Runs `kubectl` with these arguments; gives exit code, stdout and stderr.
+    pub fn run(&self, args: &[&str]) -> (i32, String, String) {
+        let output = self
+            .kubectl()
+            .args(args)
+            .stdin(Stdio::null())
+            .output()
+            .expect("kubectl runs");
+        (
+            output.status.code().unwrap_or(-1),
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
+    }
+
+    /// The same, which must succeed; gives stdout.
+    pub fn ok(&self, args: &[&str]) -> String {
+        let (code, stdout, stderr) = self.run(args);
+        assert_eq!(code, 0, "kubectl {args:?}: {stdout}{stderr}");
+        stdout
+    }
+
+    /// The same, which must be refused; gives stderr.
+    pub fn refused(&self, args: &[&str]) -> String {
+        let (code, stdout, stderr) = self.run(args);
+        assert_eq!(
+            code, 1,
+            "kubectl {args:?} must be refused: {stdout}{stderr}"
+        );
+        stderr
+    }
+
+    /// Certificate and key as the exec plugin gives them, PEM.
+    pub fn identity(&self) -> (String, String) {
+        let output = self
+            .kubestile()
+            .arg("credential")
+            .env("KUBERNETES_EXEC_INFO", EXEC_INFO)
+            .output()
+            .expect("kubestile runs");
+        let json = text_of(output, "kubestile credential");
+        let credential: serde_json::Value = serde_json::from_str(&json).expect("an ExecCredential");
+        let text = |key: &str| credential["status"][key].as_str().expect("PEM").to_owned();
+        (text("clientCertificateData"), text("clientKeyData"))
+    }
+}
+
+const EXEC_INFO: &str = r#"{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","spec":{"interactive":false}}"#;
+
+/// The binary under test with a home of its own; nothing of the machine's user is read or written.
+fn program(home: &Path) -> Command {
+    let mut command = Command::new(binary());
+    command
+        .env("HOME", home)
+        .env("KUBESTILE_DIR", home.join("state"))
+        .env("XDG_STATE_HOME", home.join("xdg-state"))
+        .env("XDG_CONFIG_HOME", home.join("config"))
+        .env("XDG_CACHE_HOME", home.join("xdg-cache"))
+        .env_remove("KUBECONFIG");
+    command
+}
+
+/// `target/debug/kubestile`, beside the test binaries' folder.
+pub fn binary() -> PathBuf {
+    let test = std::env::current_exe().expect("this program");
+    let folder = test.ancestors().nth(2).expect("the target folder");
+    let binary = folder.join("kubestile");
+    assert!(
+        binary.exists(),
+        "{} is missing: cargo build --workspace",
+        binary.display()
+    );
+    binary
+}
+
+fn text_of(output: Output, what: &str) -> String {
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{what}: {stdout}{stderr}");
+    stdout
+}
