@@ -11,11 +11,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/apis/meta/internalversion"
+	"k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/klog/v2"
@@ -43,12 +47,13 @@ type answer struct {
 	FieldSelector string     `json:"fieldSelector"`
 	LabelSelector string     `json:"labelSelector"`
 	Query         url.Values `json:"query"`
+	// ListError says why the query cannot be the options of a list, if it cannot.
+	ListError string `json:"listError"`
 }
 
 func main() {
 	// The resolver reports options that it cannot decode to klog.
-	klog.LogToStderr(false)
-	klog.SetOutput(io.Discard)
+	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
 	if err := run(os.Stdin, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "requestinfo:", err)
 		os.Exit(1)
@@ -87,7 +92,13 @@ func resolve(resolver *request.RequestInfoFactory, next line) answer {
 	if err != nil {
 		return answer{Error: "resolve: " + err.Error()}
 	}
+	listError := ""
+	options := internalversion.ListOptions{}
+	if err := scheme.ParameterCodec.DecodeParameters(req.URL.Query(), metav1.SchemeGroupVersion, &options); err != nil {
+		listError = err.Error()
+	}
 	return answer{
+		ListError:     listError,
 		Resource:      info.IsResourceRequest,
 		Path:          info.Path,
 		Verb:          info.Verb,
