@@ -1,0 +1,6 @@
+//! Feeds the body `renewal_proof` of `kubestile_testkit::fuzz`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    kubestile_testkit::fuzz::run("renewal_proof", data);
+});
