@@ -229,6 +229,27 @@ fn references(policies: &[&Loaded]) -> Vec<PolicyRef> {
     all
 }
 
+/// What is judged of a request: itself, and each of those whom the client asks to be.
+pub(crate) fn parts(action: &Action) -> impl Iterator<Item = Judged<'_>> {
+    let subjects = action.impersonates.iter().flat_map(|asked_for| {
+        let service_account = asked_for.user.starts_with("system:serviceaccount:");
+        let user = Judged::Subject {
+            kind: if service_account {
+                "ServiceAccount"
+            } else {
+                "User"
+            },
+            name: &asked_for.user,
+        };
+        let groups = asked_for.groups.iter();
+        std::iter::once(user).chain(groups.map(|name| Judged::Subject {
+            kind: "Group",
+            name,
+        }))
+    });
+    std::iter::once(Judged::Action).chain(subjects)
+}
+
 impl PolicySet {
     /// Judges the action, and each of those whom the client asks to be, for someone with `roles`.
     /// Every part needs a permit; every forbid counts.
@@ -241,24 +262,19 @@ impl PolicySet {
         if question.action.kind == ActionKind::Unknown {
             return Findings::denied(UNKNOWN_ACTION);
         }
-        let mut all = self.part(question, Judged::Action, roles, reach);
-        let Some(asked_for) = &question.action.impersonates else {
-            return all;
-        };
-        if asked_for.user.is_empty() || asked_for.groups.len() > MAX_SUBJECTS {
+        if let Some(asked_for) = &question.action.impersonates
+            && (asked_for.user.is_empty() || asked_for.groups.len() > MAX_SUBJECTS)
+        {
             return Findings::denied(UNREADABLE_TARGET);
         }
-        let user_kind = match asked_for.user.starts_with("system:serviceaccount:") {
-            true => "ServiceAccount",
-            false => "User",
+        let mut all = Findings {
+            denied: None,
+            permits: Vec::new(),
+            permitted: true,
+            forbids: Vec::new(),
         };
-        let user = (user_kind, asked_for.user.as_str());
-        let groups = asked_for
-            .groups
-            .iter()
-            .map(|group| ("Group", group.as_str()));
-        for (kind, name) in std::iter::once(user).chain(groups) {
-            let part = self.part(question, Judged::Subject { kind, name }, roles, reach);
+        for part in parts(question.action) {
+            let part = self.part(question, part, roles, reach);
             all.denied = all.denied.or(part.denied);
             all.permitted &= part.permitted;
             all.permits.extend(part.permits);
@@ -276,13 +292,10 @@ impl PolicySet {
     ) -> Findings<'_> {
         let principals = self.vocabulary.principals(question, roles);
         let places = self.vocabulary.places(question.action);
-        let (kind, resource) = match judged {
-            Judged::Action => {
-                let resource = question.action.resource().map_or("", |r| &r.resource);
-                (question.action.kind, resource)
-            }
-            Judged::Subject { .. } => (ActionKind::Impersonate, ""),
-        };
+        let (kind, resource) = (
+            judged.kind(question.action),
+            judged.resource(question.action),
+        );
         #[cfg(test)]
         let everything = self.everything();
         let (buckets, needs) = match reach {
@@ -354,4 +367,6 @@ impl PolicySet {
 }
 
 #[cfg(test)]
-mod tests;
+mod prop_tests;
+#[cfg(test)]
+pub(crate) mod tests;

@@ -168,6 +168,24 @@ pub(crate) enum Judged<'q> {
     Subject { kind: &'static str, name: &'q str },
 }
 
+impl<'q> Judged<'q> {
+    /// The kind of action that it is judged as.
+    pub(crate) fn kind(self, action: &Action) -> ActionKind {
+        match self {
+            Self::Action => action.kind,
+            Self::Subject { .. } => ActionKind::Impersonate,
+        }
+    }
+
+    /// The resource by which policies are indexed; empty where there is none.
+    pub(crate) fn resource(self, action: &'q Action) -> &'q str {
+        match self {
+            Self::Action => action.resource().map_or("", |r| &r.resource),
+            Self::Subject { .. } => "",
+        }
+    }
+}
+
 /// A request in Cedar's words.
 pub(crate) struct Asked {
     pub(crate) request: Request,
@@ -188,10 +206,7 @@ impl Vocabulary {
         places: &[EntityUid],
         needs: Needs,
     ) -> Result<Asked, Unaskable> {
-        let kind = match judged {
-            Judged::Action => question.action.kind,
-            Judged::Subject { .. } => ActionKind::Impersonate,
-        };
+        let kind = judged.kind(question.action);
         let action = self.actions.get(&kind).ok_or(Unaskable)?;
         let (principal, parents) = principals.split_first().ok_or(Unaskable)?;
         let principal_entity = entity(
@@ -485,5 +500,87 @@ mod tests {
     fn starter_roles_include_each_other() {
         assert!(includes("admin", "viewer") && includes("viewer", "viewer"));
         assert!(!includes("viewer", "operator") && !includes("auditor", "viewer"));
+    }
+    /// Requests as they are built, with everything in them, are what the schema says.
+    #[test]
+    fn requests_conform_to_the_schema() {
+        use crate::decide::tests::{action, context, identity, question};
+        use kubestile_core::context::Invocation;
+        let schema: cedar_policy::Schema = crate::SCHEMA.parse().unwrap();
+        let named = [
+            "JobFunction::\"operator\"",
+            "Group::\"dev\"",
+            "Cluster::\"prod\"",
+            "Namespace::\"prod/shop\"",
+        ];
+        let named = named.map(|uid| uid.parse().unwrap()).into_iter();
+        let vocabulary = Vocabulary::new(named, &schema.action_entities().unwrap()).unwrap();
+        let mut identity = identity(&["operator"]);
+        identity.groups = vec!["dev".to_owned(), "other".to_owned()];
+        let mut context = context();
+        context.invocation = Known::Present(Invocation {
+            session: "s".to_owned(),
+            command: "kubectl".to_owned(),
+        });
+        let subject = Judged::Subject {
+            kind: "Group",
+            name: "dev",
+        };
+        for (line, judged) in [
+            ("kubectl exec a -c b -n shop -- sh -c x", Judged::Action),
+            (
+                "kubectl get pods -l a=b --field-selector c=d -n shop",
+                Judged::Action,
+            ),
+            (
+                "GET /api/v1/namespaces/shop/services/https:a:443/proxy/x/y",
+                Judged::Action,
+            ),
+            ("GET /version", Judged::Action),
+            ("GET /version", subject),
+            ("kubectl certificate approve a", Judged::Action),
+        ] {
+            let action = action(line);
+            let question = question(&identity, &action, &context);
+            let principals = vocabulary.principals(&question, &roles(&question));
+            let places = vocabulary.places(&action);
+            assert_eq!(principals.len(), 3, "{line}");
+            let asked = vocabulary.ask(&question, judged, &principals, &places, Needs::ALL);
+            let Ok(Asked { request, entities }) = asked else {
+                panic!("{line} cannot be asked");
+            };
+            let part = |uid: Option<&EntityUid>| uid.unwrap().clone();
+            let checked = Request::new(
+                part(request.principal()),
+                part(request.action()),
+                part(request.resource()),
+                request.context().unwrap().clone(),
+                Some(&schema),
+            );
+            assert!(checked.is_ok(), "{line}: {checked:?}");
+            let entities = Entities::from_entities(entities.iter().cloned(), Some(&schema));
+            assert!(entities.is_ok(), "{line}: {entities:?}");
+        }
+    }
+
+    /// Each attribute that is built is one that policies can read.
+    #[test]
+    fn proxied_paths_are_attributes() {
+        use crate::decide::tests::action;
+        let attribute = |line: &str, name: &str| {
+            let attributes = object_attributes(&action(line), Needs::ALL).ok().unwrap();
+            attributes
+                .iter()
+                .find(|(n, _)| *n == name)
+                .map(|(_, v)| format!("{v:?}"))
+        };
+        let behind = "GET /api/v1/namespaces/shop/services/https:a:443/proxy/x/y";
+        assert!(attribute(behind, "proxyPath").unwrap().contains("x/y"));
+        assert!(attribute(behind, "port").unwrap().contains("443"));
+        let legacy = "GET /api/v1/proxy/namespaces/shop/services/a/x/y";
+        assert!(attribute(legacy, "proxyPath").unwrap().contains("x/y"));
+        let plain = "kubectl get service a -n shop";
+        assert_eq!(attribute(plain, "proxyPath"), None);
+        assert_eq!(attribute("kubectl get pods -A", "namespace"), None);
     }
 }

@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use crate::attributes::Needs;
 use crate::check::conjuncts;
-use crate::decide::{Outcome, Question};
-use crate::entities::{Asked, Judged, roles};
+use crate::decide::{Outcome, Question, parts};
+use crate::entities::{Asked, roles};
 use crate::load::{Effect, Loaded, PolicySet};
 
 /// Policies that an explanation shows, at most.
@@ -70,7 +70,7 @@ pub enum Verdict {
     Erred,
     /// It is for the action and for the person, but a condition failed.
     Nearly,
-    /// It is for the action, but for other people or another place.
+    /// It is for the action, but for other people, another place or other resources.
     OtherScope,
 }
 
@@ -80,6 +80,9 @@ impl PolicySet {
         let outcome = self.evaluate(question);
         let roles = roles(question);
         let mut policies = self.considered(question, &roles);
+        // Where a policy was judged for several parts of the request, its best verdict counts.
+        policies.sort_by(|a, b| (&a.id, a.verdict).cmp(&(&b.id, b.verdict)));
+        policies.dedup_by(|a, b| a.id == b.id);
         policies.sort_by(|a, b| (a.verdict, &a.id).cmp(&(b.verdict, &b.id)));
         let left_out = policies.len().saturating_sub(MAX_SHOWN);
         policies.truncate(MAX_SHOWN);
@@ -107,30 +110,40 @@ impl PolicySet {
         }
     }
 
-    /// Every policy for the action, judged by itself.
+    /// Every policy for the action, and for whom it asks to be, judged by itself.
     fn considered(&self, question: &Question<'_>, roles: &[&str]) -> Vec<Considered> {
         let principals = self.vocabulary.principals(question, roles);
         let places = self.vocabulary.places(question.action);
-        let asked = self
-            .vocabulary
-            .ask(question, Judged::Action, &principals, &places, Needs::ALL);
-        let Ok(asked) = asked else {
-            return Vec::new();
-        };
-        self.policies
-            .iter()
-            .filter(|policy| policy.scope.actions.contains(&question.action.kind))
-            .map(|policy| consider(policy, &asked))
-            .collect()
+        let mut all: Vec<Considered> = Vec::new();
+        for part in parts(question.action) {
+            let kind = part.kind(question.action);
+            let asked = self
+                .vocabulary
+                .ask(question, part, &principals, &places, Needs::ALL);
+            let Ok(asked) = asked else { continue };
+            let resource = part.resource(question.action);
+            for policy in &self.policies {
+                if policy.scope.actions.contains(&kind) {
+                    all.push(consider(policy, &asked, resource));
+                }
+            }
+        }
+        all
     }
 }
 
-fn consider(policy: &Loaded, asked: &Asked) -> Considered {
+fn consider(policy: &Loaded, asked: &Asked, resource: &str) -> Considered {
+    let other = policy
+        .scope
+        .resources
+        .as_ref()
+        .is_some_and(|names| names.iter().all(|name| name != resource));
     let (verdict, failed) = match judge(policy.cedar.clone(), asked) {
         Some(true) => (Verdict::Matched, Vec::new()),
         None => (Verdict::Erred, failed_conditions(policy, asked)),
         Some(false) => match failed_scope(policy, asked) {
             scope if !scope.is_empty() => (Verdict::OtherScope, scope),
+            _ if other => (Verdict::OtherScope, failed_conditions(policy, asked)),
             _ => (Verdict::Nearly, failed_conditions(policy, asked)),
         },
     };
@@ -184,10 +197,10 @@ fn failed_scope(policy: &Loaded, asked: &Asked) -> Vec<String> {
     let body = pst.body();
     let mut failed = Vec::new();
     if holds(asked, body.principal.clone(), Resource::Any, None) == Some(false) {
-        failed.push(body.principal.to_string());
+        failed.push(format!("principal {}", body.principal));
     }
     if holds(asked, Principal::Any, body.resource.clone(), None) == Some(false) {
-        failed.push(body.resource.to_string());
+        failed.push(format!("resource {}", body.resource));
     }
     failed
 }
@@ -254,31 +267,53 @@ impl fmt::Display for Explanation {
         for (verdict, title) in [
             (Verdict::Matched, "matched"),
             (Verdict::Erred, "could not be evaluated"),
-            (
-                Verdict::Nearly,
-                "for this action and person, but a condition failed",
-            ),
-            (Verdict::OtherScope, "for this action, but for others"),
+            (Verdict::Nearly, "did not match, but could have"),
         ] {
-            let mut group = self
-                .policies
-                .iter()
-                .filter(|p| p.verdict == verdict)
-                .peekable();
-            if group.peek().is_some() {
-                writeln!(f, "\n{title}:")?;
-            }
-            for policy in group {
-                writeln!(f, "  {} {}  ({})", policy.effect, policy.id, policy.place)?;
-                writeln!(f, "    {}", policy.reason)?;
-                for failed in &policy.failed {
-                    writeln!(f, "    failed: {failed}")?;
-                }
-            }
+            self.group(f, verdict, title)?;
         }
+        self.others(f)?;
         if self.left_out > 0 {
             writeln!(f, "\nand {} more", self.left_out)?;
         }
         Ok(())
     }
 }
+
+impl Explanation {
+    fn group(&self, f: &mut fmt::Formatter<'_>, verdict: Verdict, title: &str) -> fmt::Result {
+        let mut title = Some(title);
+        for policy in self.policies.iter().filter(|p| p.verdict == verdict) {
+            if let Some(title) = title.take() {
+                writeln!(f, "\n{title}:")?;
+            }
+            writeln!(f, "  {} {}  ({})", policy.effect, policy.id, policy.place)?;
+            writeln!(f, "    {}", policy.reason)?;
+            for failed in &policy.failed {
+                writeln!(f, "    failed: {failed}")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Who or what else the action is permitted to, where it was not permitted.
+    fn others(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.decision != "deny" {
+            return Ok(());
+        }
+        let mut title = Some("permits for others");
+        let others = self
+            .policies
+            .iter()
+            .filter(|p| p.verdict == Verdict::OtherScope);
+        for policy in others.filter(|p| p.effect == Effect::Permit) {
+            if let Some(title) = title.take() {
+                writeln!(f, "\n{title}:")?;
+            }
+            writeln!(f, "  {}: {}", policy.id, policy.failed.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

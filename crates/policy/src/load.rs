@@ -1,6 +1,7 @@
 //! Loading policies: parsed, checked and validated as a whole, or not at all.
 
 mod annotations;
+mod limits;
 mod problem;
 
 use std::collections::{HashMap, HashSet};
@@ -226,6 +227,15 @@ impl Loading {
             let text = "is neither a policy file (`.cedar`) nor a test (`.md`), and the schema is part of \
                         the program; take it out of the folder";
             self.problems.push(Problem::new(&source.name, 1, text));
+            return;
+        }
+        if let Some((line, text)) = limits::exceeded(&source.text) {
+            self.problems.push(Problem::new(&source.name, line, text));
+            return;
+        }
+        if let Some(line) = limits::hidden(&source.text) {
+            let text = "has a character that cannot be seen; take it out, or write it as `\\u{…}`";
+            self.problems.push(Problem::new(&source.name, line, text));
             return;
         }
         let set = match source.text.parse::<cedar_policy::PolicySet>() {

@@ -91,8 +91,15 @@ pub(super) fn sentence(found: &dyn Diagnostic) -> String {
         text.push_str(&help.to_string());
         text.push(')');
     }
-    text.replace('\n', " ")
+    let mut line = text.replace('\n', " ");
+    if line.chars().count() > MAX_CHARS {
+        line = line.chars().take(MAX_CHARS).chain(['…']).collect();
+    }
+    line
 }
+
+/// Characters of one message: a type that Cedar spells out can fill a screen.
+const MAX_CHARS: usize = 500;
 
 /// The line of the first place that a message of Cedar points at.
 pub(super) fn line_of_label(text: &str, found: &dyn Diagnostic) -> Option<usize> {
