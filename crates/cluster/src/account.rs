@@ -34,7 +34,7 @@ mod functions;
 mod install;
 mod object;
 mod plan;
-mod probe;
+pub(crate) mod probe;
 mod remove;
 mod render;
 pub(crate) mod token;
@@ -178,6 +178,9 @@ pub enum AccountError {
 pub struct Synced {
     /// What was changed, as `+ RoleBinding shop/kubestile:operator`.
     pub changes: Vec<String>,
+    /// How the account impersonates now. It differs from what was stored after the API server was
+    /// upgraded or its flags were changed: store it.
+    pub mode: Mode,
 }
 
 /// Adds what was being done to a failed call.

@@ -16,6 +16,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::account::Mode;
+use crate::account::probe::{self, Outcome};
 use crate::call::Call;
 use crate::error::CallError;
 use crate::upstream::Upstream;
@@ -23,7 +24,7 @@ use crate::upstream::Upstream;
 mod question;
 mod rules;
 
-use question::{Question, everything, forbidden, mode_question, needed};
+use question::{Question, everything, forbidden, mode_questions, needed};
 use rules::{Fact, facts};
 
 /// What a review found. Both lists are empty for an account as it should be.
@@ -76,6 +77,16 @@ pub async fn check(upstream: &Upstream) -> Result<Review, CallError> {
     if own.complete && !own.all().any(Fact::impersonates_users) {
         missing.push("impersonate users".to_owned());
     }
+    // Rights are words until the API server acts on them.
+    if let Some(mode) = mode {
+        let name = own.all().find_map(Fact::user).unwrap_or(probe::NOBODY);
+        match probe::once(upstream, mode, name).await? {
+            Outcome::Works => {}
+            Outcome::Unsupported(reason) | Outcome::Refused(reason) => {
+                missing.push(format!("act as a person ({reason})"));
+            }
+        }
+    }
     Ok(Review {
         excess: excess.into_iter().collect(),
         missing,
@@ -86,11 +97,24 @@ pub async fn check(upstream: &Upstream) -> Result<Review, CallError> {
 /// Which verb the account impersonates with; both is constrained, and the plain one is excess.
 async fn mode(upstream: &Upstream) -> Result<Option<Mode>, CallError> {
     for mode in [Mode::Constrained, Mode::Legacy] {
-        if can(upstream, &mode_question(mode)).await? {
+        if has_mode(upstream, mode).await? {
             return Ok(Some(mode));
         }
     }
     Ok(None)
+}
+
+/// Whether the account has this mode's rights.
+///
+/// # Errors
+/// [`CallError`] if the API server does not answer.
+pub(crate) async fn has_mode(upstream: &Upstream, mode: Mode) -> Result<bool, CallError> {
+    for question in mode_questions(mode) {
+        if can(upstream, &question).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Those of `questions` that are answered with yes, in words.
@@ -161,10 +185,7 @@ async fn own_facts(upstream: &Upstream) -> Result<Facts, CallError> {
 /// may not be nobody.
 async fn shared_facts(upstream: &Upstream) -> Result<Facts, CallError> {
     let mut nobody = HeaderMap::new();
-    nobody.insert(
-        "impersonate-user",
-        HeaderValue::from_static(question::NOBODY),
-    );
+    nobody.insert("impersonate-user", HeaderValue::from_static(probe::NOBODY));
     match list(upstream, &nobody).await {
         Err(error) if error.status() == Some(403) => Ok(Facts::none()),
         other => other,

@@ -5,13 +5,16 @@ use kubestile_core::time::Ttl;
 use serde_json::{Value, json};
 
 use super::object::{GATE_ROLE, Kind, Object, gate_role};
-use super::plan::{Change, Plan, fetch, made, plan};
+use super::plan::{Change, Plan, Step, fetch, made, plan};
 use super::probe::{self, Outcome};
 use super::{
-    AccountError, DEFAULT_TOKEN_LIFETIME, Doing as _, Installed, Mode, Options, Synced, token,
+    AccountError, DEFAULT_TOKEN_LIFETIME, Doing as _, Installed, Mode, NAME, Options, Synced, token,
 };
 use crate::call::Call;
 use crate::upstream::{AccountCredential, Upstream};
+
+/// The shortest life that a token can have: for a try.
+const BRIEFLY: Ttl = Ttl::from_secs(600);
 
 /// Told what has just been done, a line each.
 pub type Progress<'a> = dyn FnMut(&str) + Send + 'a;
@@ -27,30 +30,18 @@ pub async fn install(
     plan: &Plan,
     progress: &mut Progress<'_>,
 ) -> Result<Installed, AccountError> {
-    let ca_pem = admin
-        .inner
-        .ca_pem()
-        .map_err(|_| AccountError::NotVerified)?;
     carry_out(admin, plan, progress).await?;
     let lifetime = plan
         .options
         .token_lifetime
         .unwrap_or(DEFAULT_TOKEN_LIFETIME);
-    let given = token::request(admin, lifetime)
-        .await
-        .doing(|| "make a token for the account".into())?;
-    let credential = AccountCredential {
-        server: admin.server(),
-        ca_pem,
-        tls_server_name: admin.tls_server_name(),
-        token: given.token,
-        expires: Some(given.expires),
-    };
-    let mode = settle(admin, plan, &credential, lifetime, progress).await?;
+    let credential = credential(admin, lifetime).await?;
+    let mode = settle(admin, plan, &credential, progress).await?;
     Ok(Installed { credential, mode })
 }
 
-/// Follows new and deleted namespaces (and people, if they are named), in the mode that was installed.
+/// Follows new and deleted namespaces (and people, if they are named), in the mode that was installed,
+/// and tries the account if what it may do was changed.
 ///
 /// # Errors
 /// [`AccountError::NotInstalled`] before [`install`], and what a plan or an apply can fail with.
@@ -64,30 +55,65 @@ pub async fn sync(
     let role = fetch(admin, &path, GATE_ROLE)
         .await?
         .ok_or_else(|| AccountError::NotInstalled(cluster.clone()))?;
-    let options = Options {
-        mode: Some(installed_mode(&role)),
+    let wanted = Options {
+        mode: options.mode.or(installed_mode(&role)),
         ..options.clone()
     };
-    let plan = plan(admin, cluster, &options).await?;
+    let mut plan = plan(admin, cluster, &wanted).await?;
     carry_out(admin, &plan, progress).await?;
+    let touched = |step: &Step| step.object.name == GATE_ROLE || step.object.name == NAME;
+    let mode = match plan.steps().iter().any(touched) {
+        true => {
+            // What was found may not be what was meant; only the caller's own word is not overruled.
+            plan.options.mode = options.mode;
+            let credential = credential(admin, BRIEFLY).await?;
+            settle(admin, &plan, &credential, progress).await?
+        }
+        false => plan.mode,
+    };
     Ok(Synced {
         changes: plan.steps().iter().map(made).collect(),
+        mode,
     })
 }
 
-fn installed_mode(role: &Value) -> Mode {
-    let constrained = role
+/// The mode of a role that is as it should be; `None` if it has verbs of both or of neither.
+fn installed_mode(role: &Value) -> Option<Mode> {
+    let verbs: Vec<&str> = role
         .get("rules")
         .and_then(Value::as_array)
         .into_iter()
         .flatten()
         .filter_map(|rule| rule.get("verbs")?.as_array())
         .flatten()
-        .any(|verb| verb.as_str() == Some("impersonate:user-info"));
-    match constrained {
-        true => Mode::Constrained,
-        false => Mode::Legacy,
+        .filter_map(Value::as_str)
+        .collect();
+    match (
+        verbs.contains(&"impersonate:user-info"),
+        verbs.contains(&"impersonate"),
+    ) {
+        (true, false) => Some(Mode::Constrained),
+        (false, true) => Some(Mode::Legacy),
+        _ => None,
     }
+}
+
+/// A token for the account, with what is needed to use it.
+async fn credential(admin: &Upstream, lifetime: Ttl) -> Result<AccountCredential, AccountError> {
+    let ca_pem = admin
+        .inner
+        .ca_pem()
+        .map_err(|_| AccountError::NotVerified)?;
+    let given = token::request(admin, lifetime)
+        .await
+        .doing(|| "make a token for the account".into())?;
+    Ok(AccountCredential {
+        server: admin.server(),
+        ca_pem,
+        tls_server_name: admin.tls_server_name(),
+        token: given.token,
+        expires: Some(given.expires),
+    })
 }
 
 async fn carry_out(
@@ -110,12 +136,11 @@ async fn settle(
     admin: &Upstream,
     plan: &Plan,
     credential: &AccountCredential,
-    lifetime: Ttl,
     progress: &mut Progress<'_>,
 ) -> Result<Mode, AccountError> {
     let refused = |reason: String| AccountError::CannotImpersonate { reason };
     let account =
-        Upstream::from_account(credential, lifetime).map_err(|e| refused(e.to_string()))?;
+        Upstream::from_account(credential, BRIEFLY).map_err(|e| refused(e.to_string()))?;
     let people = &plan.options.people;
     match probe::wait(&account, plan.mode, people).await {
         Outcome::Works => return Ok(plan.mode),

@@ -11,7 +11,8 @@ use tokio::time::Instant;
 use super::object::VIEWER;
 use super::{Mode, People};
 use crate::call::Call;
-use crate::error::chain;
+use crate::error::{CallError, chain};
+use crate::review;
 use crate::upstream::Upstream;
 
 /// Roles and accounts reach the API server's caches within moments; a busy one may take longer.
@@ -20,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const CONVINCED: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(200);
 /// Nobody's name: no policy and no binding knows it.
-const NOBODY: &str = "kubestile-probe";
+pub(crate) const NOBODY: &str = "kubestile-probe";
 const NIL: &str = "00000000-0000-0000-0000-000000000000";
 
 /// What a probe showed.
@@ -34,8 +35,10 @@ pub(crate) enum Outcome {
     Refused(String),
 }
 
-/// Tries until it works or there is no hope.
+/// Tries until it works or there is no hope. A role that was there before may still be in force and
+/// would make a new one look as if it worked, so the API server must first know the new one.
 pub(crate) async fn wait(account: &Upstream, mode: Mode, people: &People) -> Outcome {
+    in_force(account, mode).await;
     let name = match people {
         People::Any => NOBODY,
         People::Named(names) => match names.first() {
@@ -46,7 +49,9 @@ pub(crate) async fn wait(account: &Upstream, mode: Mode, people: &People) -> Out
     };
     let start = Instant::now();
     loop {
-        let outcome = once(account, mode, name).await;
+        let outcome = once(account, mode, name)
+            .await
+            .unwrap_or_else(|error| Outcome::Refused(chain(&error)));
         let patience = match outcome {
             Outcome::Works => return outcome,
             Outcome::Unsupported(_) => CONVINCED,
@@ -59,8 +64,29 @@ pub(crate) async fn wait(account: &Upstream, mode: Mode, people: &People) -> Out
     }
 }
 
+/// Waits until the API server knows this mode's rights and no other's; not for ever, because another
+/// authorizer may give more than the role.
+async fn in_force(account: &Upstream, mode: Mode) {
+    let other = match mode {
+        Mode::Legacy => Mode::Constrained,
+        Mode::Constrained => Mode::Legacy,
+    };
+    let start = Instant::now();
+    while start.elapsed() < PATIENCE {
+        let new = review::has_mode(account, mode).await;
+        let old = review::has_mode(account, other).await;
+        if matches!((new, old), (Ok(true), Ok(false))) {
+            return;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
 /// One try.
-pub(crate) async fn once(account: &Upstream, mode: Mode, name: &str) -> Outcome {
+///
+/// # Errors
+/// [`CallError`] if the API server gave no answer at all.
+pub(crate) async fn once(account: &Upstream, mode: Mode, name: &str) -> Result<Outcome, CallError> {
     let who = Impersonation {
         user: name.to_owned(),
         uid: Some(NIL.to_owned()),
@@ -72,23 +98,23 @@ pub(crate) async fn once(account: &Upstream, mode: Mode, name: &str) -> Outcome 
     };
     let call = match call(&who) {
         Ok(call) => call,
-        Err(reason) => return Outcome::Refused(reason),
+        Err(reason) => return Ok(Outcome::Refused(reason)),
     };
     match account.request::<Value>(&call).await {
-        Ok(review) => match seen_as(&review, &who) {
-            true => Outcome::Works,
-            false => Outcome::Refused("the API server took us for somebody else".to_owned()),
-        },
-        Err(error) => {
-            let reason = chain(&error);
+        Ok(review) if seen_as(&review, &who) => Ok(Outcome::Works),
+        Ok(_) => Ok(Outcome::Refused(
+            "the API server took it for somebody else".to_owned(),
+        )),
+        Err(CallError::Refused { message, .. }) => {
             // With constrained impersonation the verb in the refusal is `impersonate-on:…` or
             // `impersonate:…`; this is the refusal of a server that only knows the plain one.
-            let plain = reason.contains("cannot impersonate resource");
-            match mode == Mode::Constrained && plain {
-                true => Outcome::Unsupported(reason),
-                false => Outcome::Refused(reason),
-            }
+            let plain = message.contains("cannot impersonate resource");
+            Ok(match mode == Mode::Constrained && plain {
+                true => Outcome::Unsupported(message),
+                false => Outcome::Refused(message),
+            })
         }
+        Err(error) => Err(error),
     }
 }
 

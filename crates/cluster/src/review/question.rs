@@ -3,10 +3,9 @@
 use kubestile_core::impersonate::{EXTRA_GRANT, EXTRA_REQUEST, EXTRA_SESSION};
 use serde_json::{Value, json};
 
+use crate::account::probe::NOBODY;
 use crate::account::{Mode, NAME, NAMESPACE, qualified};
 
-/// A name that no policy and no binding knows.
-pub(super) const NOBODY: &str = "kubestile-probe";
 /// A group that nobody gives.
 const NO_GROUP: &str = "kubestile-review-no-such-group";
 const AUTHENTICATION: &str = "authentication.k8s.io";
@@ -88,9 +87,12 @@ pub(super) fn everything() -> Question {
     ask("*", "*", "*")
 }
 
-/// Answered with yes if the account impersonates in this mode: about uids, whose values are never listed.
-pub(super) fn mode_question(mode: Mode) -> Question {
-    ask(verb(mode), AUTHENTICATION, "uids").named(NOBODY)
+/// If one of them is answered with yes, the account impersonates in this mode.
+pub(super) fn mode_questions(mode: Mode) -> [Question; 2] {
+    [
+        ask(verb(mode), AUTHENTICATION, "uids").named(NOBODY),
+        ask(verb(mode), home(mode), "groups").named("kubestile:viewer"),
+    ]
 }
 
 const fn verb(mode: Mode) -> &'static str {

@@ -70,6 +70,14 @@ impl Fact {
             && matches!(self.verb.as_str(), "impersonate" | "impersonate:user-info")
     }
 
+    /// A user that the account may be, if the rule names some.
+    pub(super) fn user(&self) -> Option<&str> {
+        match self.impersonates_users() {
+            true => self.name.as_deref(),
+            false => None,
+        }
+    }
+
     /// Whether the account has it on purpose, or every account of a cluster as it comes.
     pub(super) fn is_by_design(&self, mode: Option<Mode>, namespace: &str) -> bool {
         self.is_impersonation(mode) || self.is_own_token(namespace) || self.is_everybodys()
