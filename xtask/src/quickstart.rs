@@ -155,10 +155,14 @@ impl Gate {
             "up",
             "--listen",
             "127.0.0.1:0",
-            "--cluster-name",
+            "--cluster",
             "dev",
-            "-o",
-            "json",
+            "--person",
+            "ana",
+            "--function",
+            "viewer",
+            "--function",
+            "operator:shop",
             "--dir",
         ])
         .arg(&state)

@@ -23,7 +23,7 @@ use tokio::net::TcpListener;
 
 use crate::client::GateUrl;
 use crate::clock::now;
-use crate::config::{Config, Lifetimes};
+use crate::config::Config;
 use crate::exit::{During as _, Fail, Kind, Outcome};
 use crate::files;
 use crate::policies::PolicyFiles;
@@ -39,10 +39,22 @@ pub(crate) const AUDIT: &str = "audit";
 
 /// Runs a server's task to its end on all cores.
 pub(crate) fn block_on<T>(task: impl Future<Output = Outcome<T>>) -> Outcome<T> {
+    raise_file_limit();
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?
         .block_on(task)
+}
+
+/// As many open files as the system allows us: a watch is two connections, and the usual soft limit of
+/// 1024 is for programs that use `select`.
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit on open files stays as it is");
+    }
 }
 
 /// A gate whose every part stands, and whose sockets are bound, but which does not serve yet.
@@ -98,7 +110,7 @@ impl Server {
             audit,
             authority: authority.clone(),
             clock: Arc::new(now),
-            settings: settings(&config.lifetimes, &url),
+            settings: settings(config, &url),
             cluster_changed: clusters.hook(),
             status: control::status(clusters.clone(), policies.clone(), address),
         };
@@ -153,9 +165,9 @@ impl Server {
             ..
         } = self;
         let signals = signals::Signals::new()?;
-        record_start(&gate, &url, &self.authority).await?;
+        record_start(&gate, &state, &self.authority).await?;
         let mut beside = tokio::task::JoinSet::new();
-        clusters.clone().start().await;
+        clusters.start();
         beside.spawn(certificate.keep());
         beside.spawn(policies.clone().watch());
         if let Some(listener) = health {
@@ -208,7 +220,8 @@ async fn bind(address: SocketAddr) -> Outcome<TcpListener> {
     })
 }
 
-fn settings(lifetimes: &Lifetimes, url: &GateUrl) -> kubestile_control::Settings {
+fn settings(config: &Config, url: &GateUrl) -> kubestile_control::Settings {
+    let lifetimes = &config.lifetimes;
     // The configuration bounds them to days.
     let ttl =
         |d: std::time::Duration| Ttl::from_secs(u32::try_from(d.as_secs()).unwrap_or(u32::MAX));
@@ -218,19 +231,23 @@ fn settings(lifetimes: &Lifetimes, url: &GateUrl) -> kubestile_control::Settings
         token_ttl: ttl(lifetimes.certificate),
         code_ttl: ttl(lifetimes.code),
         public_url: url.to_string(),
+        configured_clusters: config.clusters.iter().map(|c| c.name.clone()).collect(),
         ..kubestile_control::Settings::default()
     }
 }
 
 /// Which program, authority and policies the records that follow are of.
-async fn record_start(gate: &Gate, url: &GateUrl, authority: &Authority) -> Outcome {
-    let detail = format!(
+async fn record_start(gate: &Gate, state: &ControlState, authority: &Authority) -> Outcome {
+    let mut detail = format!(
         "version {}, authority sha256:{}, policies {}",
         env!("CARGO_PKG_VERSION"),
         authority.fingerprint(),
         gate.policies.load().version()
     );
-    change(gate, "gate started", &url.to_string(), detail).await
+    for cluster in &state.settings.configured_clusters {
+        detail.push_str(&format!(", configured cluster {cluster}"));
+    }
+    change(gate, "gate started", &state.settings.public_url, detail).await
 }
 
 /// Records a change that the gate itself makes, durably.

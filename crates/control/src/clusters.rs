@@ -133,10 +133,13 @@ fn credential(record: &ClusterRecord) -> &'static str {
 
 impl App {
     pub(crate) fn cluster_entries(&self) -> Vec<ClusterEntry> {
-        let entry = |record: &ClusterRecord| ClusterEntry {
-            url: self.cluster_url(&record.name),
-            name: record.name.clone(),
+        let stored = self.store.clusters().into_iter().map(|record| record.name);
+        let configured = self.settings.configured_clusters.iter().cloned();
+        let names: std::collections::BTreeSet<ClusterName> = stored.chain(configured).collect();
+        let entry = |name: ClusterName| ClusterEntry {
+            url: self.cluster_url(&name),
+            name,
         };
-        self.store.clusters().iter().map(entry).collect()
+        names.into_iter().map(entry).collect()
     }
 }

@@ -64,6 +64,8 @@ pub struct Settings {
     pub code_ttl: Ttl,
     /// The gate's URL as clients reach it, without a slash at the end: `https://gate.example:8443`.
     pub public_url: String,
+    /// Clusters that the gate's configuration names, beside those in the store: people see them too.
+    pub configured_clusters: Vec<ClusterName>,
     /// Failed logins per minute from one address (IPv6: one /64) before it has to wait.
     pub failed_logins_per_source: u32,
     /// Failed logins per minute from everywhere before everybody has to wait.
@@ -78,6 +80,7 @@ impl Default for Settings {
             token_ttl: Ttl::from_secs(3600),
             code_ttl: Ttl::from_secs(600),
             public_url: "https://localhost:8443".to_owned(),
+            configured_clusters: Vec::new(),
             failed_logins_per_source: 10,
             failed_logins: 600,
         }

@@ -190,13 +190,13 @@ pub(super) fn invite(target: &Target, gate: &Gate, person: &Person) {
         person.kubeconfig.display()
     ));
     say(&format!("  export HOME={}", person.home.display()));
-    if let Some(folder) = target
-        .kubectl
-        .parent()
-        .filter(|f| !f.as_os_str().is_empty())
-    {
-        say(&format!("  export PATH={}:$PATH", folder.display()));
+    let program = workspace::root().unwrap_or_default().join("target/debug");
+    let mut path = program.display().to_string();
+    let folder = target.kubectl.parent();
+    if let Some(folder) = folder.filter(|f| !f.as_os_str().is_empty()) {
+        path.push_str(&format!(":{}", folder.display()));
     }
+    say(&format!("  export PATH={path}:$PATH"));
     say("  kubectl get pods -A             # allowed: ana reads everything but Secrets");
     say("  kubectl get secrets -n shop     # refused, with the policy and what to do");
     say("  kubectl logs -f -n shop deploy/web");
@@ -205,7 +205,7 @@ pub(super) fn invite(target: &Target, gate: &Gate, person: &Person) {
         gate.state.display()
     ));
     say(&format!(
-        "  kubestile sessions list --dir {}   # and `sessions end ID`: streams end at once",
+        "  kubestile sessions list --all --dir {}   # and `sessions end ID --all`: streams end at once",
         gate.state.display()
     ));
     if target.ours.is_some() {

@@ -15,6 +15,7 @@ use crate::client::GateUrl;
 Examples:
   kubestile login https://127.0.0.1:8443 --code K7QF-2M9X-… --ca-fingerprint sha256:3f2a…
   kubestile login https://gate.example.com --ca gate-ca.pem
+  kubestile login https://gate.example.com      while a session holds: only renew the contexts
 
 The private key is made on this machine and never leaves it. The kubeconfig gets a context for each
 cluster and holds no secret; kubectl asks `kubestile credential` for a certificate of one hour, which

@@ -65,7 +65,9 @@ async fn add(args: &ClusterAdd) -> Outcome {
         "{} is behind the gate: {}",
         details.name, details.url
     ));
-    output::talk("people get its context with their next `kubestile login`");
+    output::talk(
+        "people get its context when they run `kubestile login URL` again, without a code",
+    );
     Ok(())
 }
 
@@ -200,27 +202,17 @@ async fn sync(name: &ClusterName, context: Option<&str>, yes: bool, state: &Stat
 /// One row of `cluster list`.
 #[derive(Serialize)]
 struct Row {
-    #[serde(flatten)]
-    details: ClusterDetails,
+    name: ClusterName,
+    /// Absent for a cluster that the gate's configuration names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<ClusterDetails>,
     status: Option<ClusterStatus>,
 }
 
 async fn list(state: &StateDir, format: Format) -> Outcome {
     let door = admin(state)?;
     let list: ClusterDetailsList = door.get("/v1/clusters").await?;
-    let process = process(&door).await?;
-    let rows: Vec<Row> = list
-        .clusters
-        .into_iter()
-        .map(|details| {
-            let status = process
-                .clusters
-                .iter()
-                .find(|c| c.name == details.name)
-                .cloned();
-            Row { details, status }
-        })
-        .collect();
+    let rows = join(list.clusters, process(&door).await?.clusters);
     if format.is_data() {
         return output::value(format, &rows);
     }
@@ -229,36 +221,63 @@ async fn list(state: &StateDir, format: Format) -> Outcome {
         head.extend(["MODE", "CREDENTIAL", "AGE", "WHY"]);
     }
     let mut table = Table::new(&head);
-    for Row { details, status } in &rows {
-        let (state, checked, why) = match status {
-            Some(s) => (s.state.clone(), s.checked.map(ago), s.why.clone()),
-            None => ("not reached".to_owned(), None, String::new()),
-        };
-        let mut cells = vec![
-            details.name.to_string(),
-            state,
-            checked.unwrap_or_default(),
-            details.server.clone(),
-        ];
-        if format == Format::Wide {
-            cells.extend([
-                details.mode.clone(),
-                details.credential.clone(),
-                age(details.added),
-                why,
-            ]);
-        }
-        table.row(cells);
+    for row in &rows {
+        table.row(cells(row, format == Format::Wide));
     }
     table.print("no cluster yet; `kubestile cluster add NAME` adds one")?;
-    for status in process
-        .clusters
-        .iter()
-        .filter(|s| !s.why.is_empty() && format != Format::Wide)
-    {
+    let statuses = rows.iter().filter_map(|row| row.status.as_ref());
+    for status in statuses.filter(|s| !s.why.is_empty() && format != Format::Wide) {
         output::talk(&format!("{}: {}", status.name, status.why));
     }
     Ok(())
+}
+
+/// What is stored of clusters, with how they stand.
+fn join(stored: Vec<ClusterDetails>, statuses: Vec<ClusterStatus>) -> Vec<Row> {
+    let mut rows: std::collections::BTreeMap<ClusterName, Row> = stored
+        .into_iter()
+        .map(|details| {
+            let name = details.name.clone();
+            let row = Row {
+                name: name.clone(),
+                details: Some(details),
+                status: None,
+            };
+            (name, row)
+        })
+        .collect();
+    for status in statuses {
+        let name = status.name.clone();
+        let row = rows.entry(name.clone()).or_insert(Row {
+            name,
+            details: None,
+            status: None,
+        });
+        row.status = Some(status);
+    }
+    rows.into_values().collect()
+}
+
+fn cells(row: &Row, wide: bool) -> Vec<String> {
+    let status = row.status.as_ref();
+    let details = row.details.as_ref();
+    let mut cells = vec![
+        row.name.to_string(),
+        status.map_or("unknown", |s| &s.state).to_owned(),
+        status.and_then(|s| s.checked).map(ago).unwrap_or_default(),
+        details.map(|d| d.server.clone()).unwrap_or_default(),
+    ];
+    if wide {
+        cells.extend([
+            details.map(|d| d.mode.clone()).unwrap_or_default(),
+            details
+                .map_or("configuration", |d| &d.credential)
+                .to_owned(),
+            details.map(|d| age(d.added)).unwrap_or_default(),
+            status.map(|s| s.why.clone()).unwrap_or_default(),
+        ]);
+    }
+    cells
 }
 
 /// Has the gate check its account now, and waits for what it finds.

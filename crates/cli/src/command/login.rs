@@ -6,7 +6,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::Method;
 use kubestile_authn::ClientKey;
-use kubestile_control::api::{LoginAnswer, LoginRequest};
+use kubestile_control::api::{
+    ClusterEntry, ClusterList, Empty, EndAnswer, LoginAnswer, LoginRequest,
+};
 use kubestile_core::Secret;
 
 use super::{block_on, left};
@@ -15,15 +17,20 @@ use crate::client::{Door, GateUrl, Trust};
 use crate::clock::now;
 use crate::exit::{During as _, Fail, Outcome};
 use crate::login::{self, Certificate, Login, Record};
-use crate::{files, kubeconfig, output};
+use crate::{credential, files, kubeconfig, output};
 
-/// Logs in.
+/// Logs in; without a code, where a session holds already, only brings the contexts up to date.
 pub(super) fn run(args: &Args) -> Outcome {
     check_prefix(&args.context_prefix)?;
-    let trust = trust(args)?;
     // Looked at first: a code is used up by the attempt.
     let kubeconfig = std::path::absolute(kubeconfig::path()?)?;
-    check_kubeconfig(&kubeconfig)?;
+    kubeconfig::edit(&kubeconfig, |_| ())?;
+    if args.code.is_none()
+        && let Some(login) = live(args)?
+    {
+        return refresh(args, &login, &kubeconfig);
+    }
+    let trust = trust(args)?;
     let code = code(args)?;
     let key = ClientKey::generate()?;
     let request = LoginRequest {
@@ -43,7 +50,7 @@ pub(super) fn run(args: &Args) -> Outcome {
     }
     let record = Record {
         url: args.url.to_string(),
-        authority: authority.clone(),
+        authority,
         session: answer.session,
         person: answer.person.clone(),
         expires: answer.session_expires,
@@ -51,9 +58,53 @@ pub(super) fn run(args: &Args) -> Outcome {
         kubeconfig: kubeconfig.clone(),
     };
     let dir = Login::directory(&args.url)?;
-    Login::create(dir.clone(), record, &key.key_pem(), &certificate)?;
-    let written = write_contexts(args, &answer, &authority, &dir, &kubeconfig)?;
-    report(args, &answer, &written, &kubeconfig)
+    end_older(&dir);
+    let login = Login::create(dir, record, &key.key_pem(), &certificate)?;
+    let written = write_contexts(args, &answer.clusters, &login)?;
+    output::talk(&format!(
+        "logged in at {} as {}, for {}",
+        args.url,
+        answer.person,
+        left(answer.session_expires)
+    ));
+    report(&written, &kubeconfig)
+}
+
+/// Ends the session of the login that is about to be replaced: its key is gone then. It ends by itself
+/// too, so a failure is no reason to stop.
+fn end_older(dir: &std::path::Path) {
+    let Ok(older) = Login::open(dir) else { return };
+    if now() >= older.record().expires {
+        return;
+    }
+    let _ended: Outcome<EndAnswer> = block_on(async {
+        let certificate = credential::current(&older).await?;
+        let door = older.door(Some(&certificate))?;
+        door.send(Method::POST, "/v1/logout", &Empty {}).await
+    });
+}
+
+/// The login at this gate, if its session holds as far as this machine knows.
+fn live(args: &Args) -> Outcome<Option<Login>> {
+    let known = Login::open(&Login::directory(&args.url)?).ok();
+    Ok(known.filter(|login| now() < login.record().expires))
+}
+
+/// Asks which clusters there are now, and writes their contexts.
+fn refresh(args: &Args, login: &Login, kubeconfig: &std::path::Path) -> Outcome {
+    let asked: Outcome<ClusterList> = block_on(async {
+        let certificate = credential::current(login).await?;
+        login.door(Some(&certificate))?.get("/v1/clusters").await
+    });
+    let list = asked.map_err(|fail| fail.hint("to log in anew, give a login code with --code"))?;
+    let written = write_contexts(args, &list.clusters, login)?;
+    let (person, expires) = (&login.record().person, login.record().expires);
+    output::talk(&format!(
+        "still logged in at {} as {person}, for {}",
+        args.url,
+        left(expires)
+    ));
+    report(&written, kubeconfig)
 }
 
 /// What a context's name may start with: it stands in shells and prompts.
@@ -81,10 +132,6 @@ fn trust(args: &Args) -> Outcome<Trust> {
     }
     Err(Fail::usage(format!("this machine does not know the gate {} yet", args.url))
         .hint("give --ca-fingerprint sha256:… or --ca FILE, as `kubestile up` or your administrator told you"))
-}
-
-fn check_kubeconfig(path: &std::path::Path) -> Outcome {
-    kubeconfig::edit(path, |_| ())
 }
 
 fn code(args: &Args) -> Outcome<Secret<String>> {
@@ -128,28 +175,23 @@ struct Written {
     current: Option<String>,
 }
 
-fn write_contexts(
-    args: &Args,
-    answer: &LoginAnswer,
-    authority: &str,
-    dir: &std::path::Path,
-    kubeconfig: &std::path::Path,
-) -> Outcome<Written> {
+fn write_contexts(args: &Args, clusters: &[ClusterEntry], login: &Login) -> Outcome<Written> {
     let before = kubeconfig::current_context()?;
     let user = login::user(&args.url);
     let plugin = kubeconfig::Plugin {
         user: user.clone(),
         program: program()?.display().to_string(),
-        login: dir.display().to_string(),
+        login: login.dir().display().to_string(),
         url: args.url.to_string(),
     };
-    let ca = STANDARD.encode(authority);
+    let ca = STANDARD.encode(&login.record().authority);
     let (url, prefix) = (args.url.to_string(), args.context_prefix.as_str());
-    let mut written = kubeconfig::edit(kubeconfig, |document| {
+    let kubeconfig = std::path::absolute(kubeconfig::path()?)?;
+    let mut written = kubeconfig::edit(&kubeconfig, |document| {
         document.set_plugin(&plugin);
         let mut contexts = Vec::new();
         let mut taken = Vec::new();
-        for cluster in &answer.clusters {
+        for cluster in clusters {
             let context = format!("{prefix}{}", cluster.name);
             if document.is_foreign(&context, &user) {
                 taken.push(context);
@@ -197,20 +239,11 @@ fn program() -> Outcome<PathBuf> {
     Ok(program)
 }
 
-fn report(
-    args: &Args,
-    answer: &LoginAnswer,
-    written: &Written,
-    kubeconfig: &std::path::Path,
-) -> Outcome {
-    output::talk(&format!(
-        "logged in at {} as {}, for {}",
-        args.url,
-        answer.person,
-        left(answer.session_expires)
-    ));
+fn report(written: &Written, kubeconfig: &std::path::Path) -> Outcome {
     if written.contexts.is_empty() {
-        output::talk("no cluster is behind this gate yet; when there is one, log in again");
+        output::talk(
+            "no cluster is behind this gate yet; when there is one, run the same command again",
+        );
     } else {
         let (many, path) = (written.contexts.join(", "), kubeconfig.display());
         output::talk(&format!("contexts in {path}: {many}"));

@@ -38,6 +38,10 @@ fn configure(args: &Up) -> Outcome<Config> {
 }
 
 async fn up(args: &Up, config: &Config) -> Outcome {
+    if !config.state_dir.join("state.db").exists() {
+        // Said before anything is made.
+        wanted_context(args)?;
+    }
     let server = Server::build(config).await?;
     let added = new_cluster(args, server.store()).await?;
     let person = new_person(args, server.store())?;
@@ -74,13 +78,7 @@ async fn new_cluster(
     if !wanted {
         return Ok(None);
     }
-    let context = match &args.context {
-        Some(context) => context.clone(),
-        None => match kubeconfig::current_context()? {
-            Some(context) => context,
-            None => return Err(no_context()),
-        },
-    };
+    let context = wanted_context(args)?;
     let name = match &args.cluster {
         Some(name) => name.clone(),
         None => name_from_context(&context)?,
@@ -92,6 +90,14 @@ async fn new_cluster(
     match cluster::install(&name, &upstream, args.yes).await? {
         Some(installed) => Ok(Some((name, context, installed))),
         None => Err(not_installed()),
+    }
+}
+
+/// The context that was named, or the current one.
+fn wanted_context(args: &Up) -> Outcome<String> {
+    match &args.context {
+        Some(context) => Ok(context.clone()),
+        None => kubeconfig::current_context()?.ok_or_else(no_context),
     }
 }
 

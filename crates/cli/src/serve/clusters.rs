@@ -24,6 +24,8 @@ use crate::exit::chain;
 const PATIENCE: Ttl = Ttl::from_secs(600);
 /// How soon a check that did not succeed is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
+/// How soon a cluster that cannot be reached is tried again.
+const UNREACHED: Duration = Duration::from_secs(15);
 /// How long one check may take.
 const CHECK_LIMIT: Duration = Duration::from_secs(30);
 
@@ -41,6 +43,24 @@ struct Kept {
     tasks: Vec<AbortHandle>,
     again: Arc<Notify>,
     checked: Option<Timestamp>,
+    /// Why it cannot be reached, until it is.
+    failure: Option<String>,
+}
+
+/// Where a cluster was named, and so how it is reached.
+#[derive(Clone)]
+enum Origin {
+    Fixed(ClusterSource),
+    Stored(Box<ClusterRecord>),
+}
+
+impl Origin {
+    async fn upstream(&self) -> Result<Upstream, ClusterError> {
+        match self {
+            Self::Fixed(source) => of_config(source).await,
+            Self::Stored(record) => of_record(record).await,
+        }
+    }
 }
 
 /// A cluster, as `cluster list` shows it.
@@ -49,7 +69,7 @@ struct Kept {
 pub(crate) struct ClusterStatus {
     /// Its name.
     pub(crate) name: ClusterName,
-    /// `unchecked`, `serving`, `serving-despite-excess`, `refused`.
+    /// `unreachable`, `unchecked`, `serving`, `serving-despite-excess`, `refused`.
     pub(crate) state: String,
     /// Why it is refused, or what it is served despite of.
     pub(crate) why: String,
@@ -69,34 +89,76 @@ impl Clusters {
         })
     }
 
-    /// Takes up every cluster of the configuration and of the store. One that cannot be reached does
-    /// not keep the others from being served.
-    pub(super) async fn start(self: Arc<Self>) {
-        for fixed in self.fixed.clone() {
-            let upstream = of_config(&fixed.source).await;
-            self.take_up(&fixed.name, upstream, None);
+    /// Takes up every cluster of the configuration and of the store. One that cannot be reached is tried
+    /// again and again, and keeps nobody waiting.
+    pub(super) fn start(self: &Arc<Self>) {
+        for fixed in &self.fixed {
+            self.reach(fixed.name.clone(), Origin::Fixed(fixed.source.clone()));
         }
-        for record in self.gate.store.clusters() {
-            if self.fixed.iter().any(|f| f.name == record.name) {
-                tracing::warn!(cluster = %record.name, "the configuration's cluster of this name is served, not the added one");
-                continue;
-            }
-            let upstream = of_record(&record).await;
-            self.take_up(&record.name.clone(), upstream, Some(record));
-        }
+        self.take_up_stored();
     }
 
     /// Takes up clusters that are new, and checks all of them now.
-    pub(super) async fn reload(self: &Arc<Self>) {
-        for record in self.gate.store.clusters() {
-            if !self.lock().contains_key(&record.name) {
-                let upstream = of_record(&record).await;
-                self.take_up(&record.name.clone(), upstream, Some(record));
-            }
-        }
+    pub(super) fn reload(self: &Arc<Self>) {
+        self.take_up_stored();
         for kept in self.lock().values() {
             kept.again.notify_one();
         }
+    }
+
+    fn take_up_stored(self: &Arc<Self>) {
+        for record in self.gate.store.clusters() {
+            if self.fixed.iter().any(|f| f.name == record.name) {
+                tracing::warn!(cluster = %record.name, "the configuration's cluster of this name is served, not the added one");
+            } else if !self.lock().contains_key(&record.name) {
+                self.reach(record.name.clone(), Origin::Stored(Box::new(record)));
+            }
+        }
+    }
+
+    /// Tries to reach a cluster until it is.
+    fn reach(self: &Arc<Self>, name: ClusterName, origin: Origin) {
+        let clusters = self.clone();
+        let kept = Kept {
+            tasks: Vec::new(),
+            again: Arc::default(),
+            checked: None,
+            failure: Some("not reached yet".to_owned()),
+        };
+        let again = kept.again.clone();
+        self.lock().insert(name.clone(), kept);
+        let task = tokio::spawn({
+            let name = name.clone();
+            async move {
+                loop {
+                    let error = match origin.upstream().await {
+                        Ok(upstream) => {
+                            clusters.take_up(&name, upstream, &origin);
+                            return;
+                        }
+                        Err(error) => chain(&error),
+                    };
+                    clusters.failed(&name, error);
+                    let _either = tokio::time::timeout(UNREACHED, again.notified()).await;
+                }
+            }
+        });
+        if let Some(kept) = self.lock().get_mut(&name)
+            && kept.failure.is_some()
+        {
+            kept.tasks.push(task.abort_handle());
+        }
+    }
+
+    fn failed(&self, name: &ClusterName, error: String) {
+        let mut kept = self.lock();
+        let Some(kept) = kept.get_mut(name) else {
+            return;
+        };
+        if kept.failure.as_ref() != Some(&error) {
+            tracing::error!(cluster = %name, error, "a cluster cannot be reached and is not served");
+        }
+        kept.failure = Some(error);
     }
 
     /// Stops looking after them.
@@ -118,22 +180,19 @@ impl Clusters {
     /// How each stands.
     pub(super) fn status(&self) -> Vec<ClusterStatus> {
         let kept = self.lock();
-        let mut all: Vec<ClusterStatus> = self
-            .gate
-            .clusters
-            .all()
-            .iter()
-            .map(|cluster| {
-                let (state, why) = words(&cluster.state());
-                let checked = kept.get(cluster.name()).and_then(|k| k.checked);
-                ClusterStatus {
-                    name: cluster.name().clone(),
-                    state: state.to_owned(),
-                    why,
-                    checked,
-                }
-            })
-            .collect();
+        let status = |(name, kept): (&ClusterName, &Kept)| {
+            let (state, why) = match (&kept.failure, self.gate.clusters.get(name)) {
+                (None, Some(cluster)) => words(&cluster.state()),
+                (failure, _) => ("unreachable", failure.clone().unwrap_or_default()),
+            };
+            ClusterStatus {
+                name: name.clone(),
+                state: state.to_owned(),
+                why,
+                checked: kept.checked,
+            }
+        };
+        let mut all: Vec<ClusterStatus> = kept.iter().map(status).collect();
         all.sort_by(|a, b| a.name.cmp(&b.name));
         all
     }
@@ -158,11 +217,10 @@ impl Clusters {
                     .store
                     .cluster(&name)
                     .ok_or("it is not in the store")?;
-                let upstream = of_record(&record).await.map_err(|e| chain(&e))?;
+                let origin = Origin::Stored(Box::new(record));
+                let upstream = origin.upstream().await.map_err(|e| chain(&e))?;
                 self.forget(&name);
-                let upstream = self
-                    .take_up(&name, Ok(upstream), Some(record))
-                    .ok_or("it cannot be reached")?;
+                let upstream = self.take_up(&name, upstream, &origin);
                 // The answer to whoever added it says whether it is served.
                 let state = self.check(&name, &upstream, None).await;
                 match state {
@@ -183,48 +241,38 @@ impl Clusters {
     fn take_up(
         self: &Arc<Self>,
         name: &ClusterName,
-        upstream: Result<Upstream, ClusterError>,
-        record: Option<ClusterRecord>,
-    ) -> Option<Arc<Upstream>> {
-        let upstream = match upstream {
-            Ok(upstream) => Arc::new(upstream),
-            Err(error) => {
-                tracing::error!(cluster = %name, error = chain(&error), "a cluster cannot be reached and is not served");
-                return None;
-            }
-        };
+        upstream: Upstream,
+        origin: &Origin,
+    ) -> Arc<Upstream> {
+        let upstream = Arc::new(upstream);
         let connect = self.gate.settings.connect;
-        self.gate.clusters.put(Arc::new(Cluster::new(
-            name.clone(),
-            upstream.clone(),
-            connect,
-        )));
-        let again = Arc::new(Notify::new());
+        let cluster = Cluster::new(name.clone(), upstream.clone(), connect);
+        self.gate.clusters.put(Arc::new(cluster));
+        let again: Arc<Notify> = Arc::default();
+        let checks = self
+            .clone()
+            .keep_checking(name.clone(), upstream.clone(), again.clone());
+        let fresh = upstream.clone();
         let mut tasks = vec![
-            tokio::spawn(
-                self.clone()
-                    .keep_checking(name.clone(), upstream.clone(), again.clone()),
-            )
-            .abort_handle(),
-            tokio::spawn({
-                let upstream = upstream.clone();
-                async move { upstream.keep_fresh().await }
-            })
-            .abort_handle(),
+            tokio::spawn(checks).abort_handle(),
+            tokio::spawn(async move { fresh.keep_fresh().await }).abort_handle(),
         ];
-        if let Some(record) = record {
-            let stored = store_renewals(self.gate.clone(), record, upstream.clone());
+        if let Origin::Stored(record) = origin {
+            let stored = store_renewals(
+                self.gate.clone(),
+                ClusterRecord::clone(record),
+                upstream.clone(),
+            );
             tasks.push(tokio::spawn(stored).abort_handle());
         }
-        self.lock().insert(
-            name.clone(),
-            Kept {
-                tasks,
-                again,
-                checked: None,
-            },
-        );
-        Some(upstream)
+        let kept = Kept {
+            tasks,
+            again,
+            checked: None,
+            failure: None,
+        };
+        self.lock().insert(name.clone(), kept);
+        upstream
     }
 
     /// Checks the account at once and then again and again.

@@ -102,7 +102,11 @@ impl Policies {
                 seen.sources = sources.clone();
                 self.take_up(sources).await;
             }
-            Err(fail) => self.keep(fail.message()),
+            Err(fail) => {
+                // What is read next is new, even if it is what it was.
+                seen.sources.clear();
+                self.keep(fail.message());
+            }
         }
     }
 

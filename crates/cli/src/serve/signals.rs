@@ -40,7 +40,7 @@ impl Signals {
                 _ = self.hup.recv() => {
                     tracing::info!("reloading");
                     policies.reload().await;
-                    clusters.reload().await;
+                    clusters.reload();
                 }
             }
         }

@@ -60,7 +60,7 @@ logging: {format: json, level: 'info,kubestile_gateway=debug'}
 fn wrong_values_are_named() {
     for (text, word) in [
         ("lisen: 127.0.0.1:1", "lisen"),
-        ("listen: here", "listen"),
+        ("listen: here", "line 2"),
         ("listen: 127.0.0.1:1\nlisten: 127.0.0.1:2", "listen"),
         ("publicUrl: http://gate", "publicUrl"),
         ("names: ['*.example.com']", "names"),
@@ -103,4 +103,39 @@ fn wrong_values_are_named() {
             .unwrap_err()
             .contains("absolute")
     );
+}
+
+/// `docs/reference/gate.yaml` names every key, with the defaults that hold.
+#[test]
+fn the_reference_has_every_key_and_the_defaults() {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../docs/reference/gate.yaml"
+    );
+    let text = std::fs::read_to_string(path).unwrap();
+    let written: serde_json::Value = serde_saphyr::from_str(&text).unwrap();
+    let mut defaults = RawConfig::parse("stateDirectory: /var/lib/kubestile").unwrap();
+    let config = defaults.clone().resolve().unwrap();
+    // The two that have no default.
+    defaults.public_url = Some("https://gate.example.com:8443".to_owned());
+    defaults.health_listen = Some("127.0.0.1:9443".parse().unwrap());
+    let expected = serde_json::to_value(defaults.with_defaults(&config)).unwrap();
+    let keys = |value: &serde_json::Value| {
+        let map = value.as_object().unwrap();
+        map.keys()
+            .cloned()
+            .collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(keys(&written), keys(&expected));
+    for (section, value) in written.as_object().unwrap() {
+        if value.is_object() {
+            assert_eq!(keys(value), keys(&expected[section]), "{section}");
+        }
+    }
+    let read = |value: &serde_json::Value| {
+        let raw: RawConfig = serde_json::from_value(value.clone()).unwrap();
+        let resolved = raw.clone().resolve().unwrap();
+        serde_json::to_value(raw.with_defaults(&resolved)).unwrap()
+    };
+    assert_eq!(read(&written), expected);
 }
