@@ -15,6 +15,9 @@
 //! The account itself can do none of this. That is the point of it: following new namespaces needs an
 //! administrator's context again (or GitOps), because whoever may bind groups to roles may do anything.
 //!
+//! After an API server was upgraded to 1.36 run [`plan`] and [`install`] again: they move the account to
+//! constrained impersonation. [`sync`] stays with what is installed.
+//!
 //! # What the account can still do
 //!
 //! Kubernetes cannot say "any user name but those that begin with `system:`". Unless the people are

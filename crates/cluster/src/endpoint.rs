@@ -100,9 +100,12 @@ fn is_plain_path(path: &str) -> bool {
         })
 }
 
-/// The URL as it may stand in a message.
+/// The URL as it may stand in a message: without user information and query.
 fn without_user(server: &str) -> String {
     let shown: String = server
+        .split(['?', '#'])
+        .next()
+        .unwrap_or_default()
         .chars()
         .filter(|c| !c.is_control())
         .take(200)
@@ -170,7 +173,7 @@ mod tests {
             "http://api.example",
             "https://",
             "https://user:hunter2@api.example",
-            "https://api.example?x=1",
+            "https://api.example?token=hunter2",
             "https://api.example:0",
             "https://api.example:",
             "https://api.example:99999",

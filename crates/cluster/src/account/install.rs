@@ -5,10 +5,10 @@ use kubestile_core::time::Ttl;
 use serde_json::{Value, json};
 
 use super::object::{GATE_ROLE, Kind, Object, gate_role};
-use super::plan::{Change, Plan, Step, fetch, made, plan};
+use super::plan::{Change, Plan, fetch, made, plan};
 use super::probe::{self, Outcome};
 use super::{
-    AccountError, DEFAULT_TOKEN_LIFETIME, Doing as _, Installed, Mode, NAME, Options, Synced, token,
+    AccountError, DEFAULT_TOKEN_LIFETIME, Doing as _, Installed, Mode, Options, Synced, token,
 };
 use crate::call::Call;
 use crate::upstream::{AccountCredential, Upstream};
@@ -41,7 +41,7 @@ pub async fn install(
 }
 
 /// Follows new and deleted namespaces (and people, if they are named), in the mode that was installed,
-/// and tries the account if what it may do was changed.
+/// and tries the account as [`install`] does.
 ///
 /// # Errors
 /// [`AccountError::NotInstalled`] before [`install`], and what a plan or an apply can fail with.
@@ -61,16 +61,10 @@ pub async fn sync(
     };
     let mut plan = plan(admin, cluster, &wanted).await?;
     carry_out(admin, &plan, progress).await?;
-    let touched = |step: &Step| step.object.name == GATE_ROLE || step.object.name == NAME;
-    let mode = match plan.steps().iter().any(touched) {
-        true => {
-            // What was found may not be what was meant; only the caller's own word is not overruled.
-            plan.options.mode = options.mode;
-            let credential = credential(admin, BRIEFLY).await?;
-            settle(admin, &plan, &credential, progress).await?
-        }
-        false => plan.mode,
-    };
+    // What was found need not be what works; only the caller's own word is not overruled.
+    plan.options.mode = options.mode;
+    let credential = credential(admin, BRIEFLY).await?;
+    let mode = settle(admin, &plan, &credential, progress).await?;
     Ok(Synced {
         changes: plan.steps().iter().map(made).collect(),
         mode,

@@ -125,7 +125,8 @@ pub async fn plan(
     })
 }
 
-/// Constrained impersonation is on by default from 1.36 on. What is true is found out when installed.
+/// Constrained impersonation is on by default from 1.36 on, and the server's metrics say if it is off.
+/// What is true is found out when installed.
 async fn expected_mode(admin: &Upstream) -> Result<Mode, AccountError> {
     #[derive(Deserialize)]
     struct Version {
@@ -141,12 +142,24 @@ async fn expected_mode(admin: &Upstream) -> Result<Mode, AccountError> {
         let digits: String = text.chars().take_while(char::is_ascii_digit).collect();
         digits.parse::<u32>().unwrap_or(0)
     };
-    Ok(
-        match (number(&version.major), number(&version.minor)) >= (1, 36) {
-            true => Mode::Constrained,
-            false => Mode::Legacy,
-        },
-    )
+    if (number(&version.major), number(&version.minor)) < (1, 36) {
+        return Ok(Mode::Legacy);
+    }
+    // Not every administrator may read them.
+    let metrics = admin.call(&Call::get("/metrics")).await;
+    let off = metrics.is_ok_and(|m| m.status.is_success() && is_switched_off(&m.body));
+    Ok(match off {
+        true => Mode::Legacy,
+        false => Mode::Constrained,
+    })
+}
+
+/// `kubernetes_feature_enabled{name="ConstrainedImpersonation",stage="BETA"} 0`
+fn is_switched_off(metrics: &[u8]) -> bool {
+    const GATE: &[u8] = b"kubernetes_feature_enabled{name=\"ConstrainedImpersonation\"";
+    metrics
+        .split(|byte| *byte == b'\n')
+        .any(|line| line.starts_with(GATE) && line.trim_ascii_end().ends_with(b" 0"))
 }
 
 /// The namespaces in which job functions are given, sorted.
@@ -383,27 +396,21 @@ impl fmt::Display for Plan {
                 namespaces.join(", ")
             )?;
         }
-        writeln!(f)?;
-        writeln!(f, "{}", self.meaning())
+        write!(f, "\n{}", self.meaning())
     }
 }
 
 impl Plan {
     fn meaning(&self) -> String {
-        let how = match self.mode {
-            Mode::Constrained => {
-                "constrained impersonation; plain impersonation if the server turns out not to have it"
-            }
-            Mode::Legacy => "impersonation",
-        };
         let who = match &self.options.people {
-            People::Any => "everybody who logs in at the gate",
-            People::Named(_) => "the people that were named",
+            People::Any => "people".to_owned(),
+            People::Named(names) => format!("the {} people that were named", names.len()),
         };
         format!(
-            "The gate gets {how}, of {who} and of the groups of these job functions, and nothing else.\n\
-             The groups are given by the gate alone, one request at a time. `kubestile cluster remove {}` takes all of it away.",
-            self.cluster
+            "The gate acts as {who} ({} impersonation), with the groups of these job functions, and does nothing\n\
+             in its own name but renew its token. Only the gate adds these groups, one request at a time.\n\
+             `kubestile cluster remove {}` takes all of this away.",
+            self.mode, self.cluster
         )
     }
 }
@@ -463,4 +470,23 @@ pub(crate) fn made(step: &Step) -> String {
             &step.object.name
         )
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_metrics_say_whether_the_feature_is_off() {
+        let line = |name: &str, value: u8| {
+            format!(
+                "# HELP x\nkubernetes_feature_enabled{{name=\"{name}\",stage=\"BETA\"}} {value}\nz 0\n"
+            )
+        };
+        let off = |text: String| is_switched_off(text.as_bytes());
+        assert!(off(line("ConstrainedImpersonation", 0)));
+        assert!(!off(line("ConstrainedImpersonation", 1)));
+        assert!(!off(line("Other", 0)));
+        assert!(!off(String::new()));
+    }
 }

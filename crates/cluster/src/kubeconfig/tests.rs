@@ -258,3 +258,23 @@ fn a_plugin_is_found_as_kubectl_finds_it_and_is_told_the_cluster() {
     fs::write(&path, file(&cluster, &user("aws"))).unwrap();
     assert_eq!(exec(&path).command, PathBuf::from("aws"), "from PATH");
 }
+
+proptest::proptest! {
+    /// Whatever a file holds, reading it gives an answer.
+    #[test]
+    fn no_text_makes_reading_fall_over(
+        at in 0..400_usize,
+        cut in 0..40_usize,
+        piece in "[ -~\n\t]{0,12}",
+    ) {
+        let whole = file(
+            "server: https://a.example, certificate-authority-data: LS0t",
+            "exec: {apiVersion: client.authentication.k8s.io/v1, command: x, interactiveMode: Never}",
+        );
+        let start = at.min(whole.len());
+        let end = (start + cut).min(whole.len());
+        let (head, tail) = (whole.get(..start).unwrap(), whole.get(end..).unwrap());
+        let text = format!("{head}{piece}{tail}");
+        let _either = read(&text);
+    }
+}
