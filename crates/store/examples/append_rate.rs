@@ -24,8 +24,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().build()?;
     let measured = runtime.block_on(measure(&dir, Duration::from_secs(seconds), appenders));
     let shown = measured.and_then(|text| Ok(std::io::stdout().write_all(text.as_bytes())?));
+    shown?;
     std::fs::remove_dir_all(&dir)?;
-    shown
+    Ok(())
 }
 
 async fn measure(

@@ -3,13 +3,14 @@
 //!
 //! In the order an entry travels:
 //!
-//! 1. [`append`]: it gets its index, is written ahead with others and synced: durable. Its
-//!    [`Receipt`](kubestile_core::Receipt) exists from then on (for reads: from the index on).
-//! 2. [`seal`]: bundles and tiles are written, then the signed checkpoint that covers them.
-//! 3. [`read`], [`search`]: anybody who can read the directory reads and verifies, beside the
+//! 1. [`append`]: it gets its index and is queued. A [`Receipt`](kubestile_core::Receipt) exists
+//!    once it is durable (for reads: from the index on).
+//! 2. `commit`: what is queued is written ahead and synced at once, many by one sync: durable.
+//! 3. `seal`: bundles and tiles are written, then the signed checkpoint that covers them.
+//! 4. [`read`], [`search`]: anybody who can read the directory reads and verifies, beside the
 //!    running gate, without it or long after it.
 //!
-//! [`recover`] brings a log back after a crash through the same code that seals it. [`key`] is the
+//! `recover` brings a log back after a crash through the same code that seals it. [`key`] is the
 //! log's name and signing key.
 //!
 //! On disk, below the log's directory: `checkpoint`, `tile/…` and `tile/entries/…` as

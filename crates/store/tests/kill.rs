@@ -3,6 +3,12 @@
 //!
 //! The test starts itself again as the process to be killed. `KUBESTILE_SEED` chooses other points.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
 use std::collections::BTreeMap;
 use std::env;
 use std::io::{BufRead as _, BufReader, Write as _};

@@ -72,16 +72,24 @@ impl AuditLog {
     /// # Errors
     /// [`AuditError::Backlog`] if too much is waiting already: nothing may be forwarded then.
     pub fn append(&self, request: RequestId, record: &Record) -> Result<Pending, AuditError> {
-        // Most of the work, done before the lock.
-        let entry = Entry::new(record.canonical_bytes()?);
-        let index = self.shared().push(entry)?;
-        let durability = Durability {
-            index,
-            progress: self.shared().progress(),
-        };
+        let durability = self.append_change(record)?;
         Ok(Pending {
             request,
             durability,
+        })
+    }
+
+    /// The same for a record of no request: a change of sessions or of the gate's own state.
+    ///
+    /// # Errors
+    /// As [`AuditLog::append`]: then nothing may be changed.
+    pub fn append_change(&self, record: &Record) -> Result<Durability, AuditError> {
+        // Most of the work, done before the lock.
+        let entry = Entry::new(record.canonical_bytes()?);
+        let index = self.shared().push(entry)?;
+        Ok(Durability {
+            index,
+            progress: self.shared().progress(),
         })
     }
 
@@ -181,7 +189,8 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// Waits until the record is durable, and proves it. For all that has an effect.
+    /// Waits until the record is durable, and proves it. For all that has an effect. It waits as long
+    /// as the disk takes: a time limit is the caller's.
     ///
     /// # Errors
     /// If the log failed: then nothing may be forwarded.

@@ -61,9 +61,7 @@ impl LogKey {
             .read_to_string(&mut text)
             .map_err(LogKeyError::io("read", &path))?;
         let key = Self::new(Signer::parse(text.trim_end_matches('\n'))?)?;
-        if !dir.join(PUBLIC).exists() {
-            key.write_public(dir)?;
-        }
+        key.check_public(dir)?;
         Ok(key)
     }
 
@@ -91,6 +89,17 @@ impl LogKey {
             signer: Arc::new(signer),
             trust: Arc::new(trust),
         })
+    }
+
+    /// The public key beside it must be its own: auditors are given that one.
+    fn check_public(&self, dir: &Path) -> Result<(), LogKeyError> {
+        let path = dir.join(PUBLIC);
+        match std::fs::read(&path) {
+            Ok(text) if text.trim_ascii() == self.vkey().as_bytes() => Ok(()),
+            Ok(_) => Err(LogKeyError::Mismatch { path }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.write_public(dir),
+            Err(error) => Err(LogKeyError::io("read", &path)(error)),
+        }
     }
 
     fn write_public(&self, dir: &Path) -> Result<(), LogKeyError> {
@@ -167,6 +176,16 @@ pub enum LogKeyError {
         /// Which.
         path: PathBuf,
     },
+    /// The public key file holds another key.
+    #[error(
+        "`{}` is not the public key of `log.key`: put back the right one of the two; if `log.key` is \
+         the right one, delete the other and it is written again",
+        path.display()
+    )]
+    Mismatch {
+        /// The public key file.
+        path: PathBuf,
+    },
     /// The text is no key, or the origin no name.
     #[error("the log key or its origin is malformed")]
     Malformed(#[from] KeyError),
@@ -189,5 +208,77 @@ impl LogKeyError {
     fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { what, path, source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const ORIGIN: &str = "gate.example.com/audit";
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_key_is_kept_in_two_files_and_read_back() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("keys");
+        assert!(matches!(
+            LogKey::load(&dir),
+            Err(LogKeyError::Missing { .. })
+        ));
+        let key = LogKey::create(&dir, ORIGIN, &[3; 32]).unwrap();
+        assert_eq!(key.origin(), ORIGIN);
+        let files = fs::read_dir(&dir).unwrap().count();
+        assert_eq!(files, 2, "nothing is left on the way");
+        assert_eq!(mode(&dir.join(PRIVATE)), 0o600);
+        assert_eq!(mode(&dir.join(PUBLIC)), 0o644);
+        let public = fs::read_to_string(dir.join(PUBLIC)).unwrap();
+        assert_eq!(public, format!("{}\n", key.vkey()));
+        assert_eq!(LogKey::load(&dir).unwrap().vkey(), key.vkey());
+        // A public key that is gone comes back.
+        fs::remove_file(dir.join(PUBLIC)).unwrap();
+        LogKey::load(&dir).unwrap();
+        assert!(dir.join(PUBLIC).exists());
+    }
+
+    #[test]
+    fn a_key_is_never_overwritten_nor_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = LogKey::create(dir.path(), ORIGIN, &[3; 32]).unwrap();
+        let again = LogKey::create(dir.path(), ORIGIN, &[4; 32]);
+        assert!(matches!(again, Err(LogKeyError::Exists { .. })));
+        assert_eq!(LogKey::load(dir.path()).unwrap().vkey(), key.vkey());
+        let private = fs::read_to_string(dir.path().join(PRIVATE)).unwrap();
+        let secret = private.trim_end().rsplit('+').next().unwrap();
+        assert!(!format!("{key:?}").contains(secret));
+    }
+
+    #[test]
+    fn keys_that_are_exposed_torn_or_mixed_up_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        LogKey::create(dir.path(), ORIGIN, &[3; 32]).unwrap();
+        let path = dir.path().join(PRIVATE);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        let error = LogKey::load(dir.path()).unwrap_err();
+        assert!(error.to_string().contains("chmod 600"), "{error}");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+
+        let other = tempfile::tempdir().unwrap();
+        LogKey::create(other.path(), ORIGIN, &[4; 32]).unwrap();
+        fs::copy(other.path().join(PUBLIC), dir.path().join(PUBLIC)).unwrap();
+        let error = LogKey::load(dir.path()).unwrap_err();
+        assert!(matches!(error, LogKeyError::Mismatch { .. }), "{error}");
+
+        let text = fs::read(&path).unwrap();
+        fs::write(&path, &text[..text.len() - 9]).unwrap();
+        let error = LogKey::load(dir.path()).unwrap_err();
+        assert!(matches!(error, LogKeyError::Malformed(_)), "{error}");
+        let name = LogKey::create(&dir.path().join("new"), "two words", &[3; 32]);
+        assert!(matches!(name, Err(LogKeyError::Malformed(_))));
     }
 }

@@ -13,6 +13,9 @@ use crate::error::StoreError;
 /// As many sessions as the store keeps; all of them are in memory.
 const MAX_SESSIONS: usize = 200_000;
 
+/// As many sessions are forgotten in one transaction; few in tests.
+const PURGED_AT_ONCE: usize = if cfg!(test) { 20 } else { 500 };
+
 /// How long a session is kept after its end, so that a late request is told why it ended.
 const KEPT_AFTER_END: Ttl = Ttl::from_secs(24 * 3600);
 
@@ -117,31 +120,24 @@ impl Store {
     /// # Errors
     /// If the database fails; nothing is forgotten then.
     pub async fn purge_sessions(&self, now: Timestamp) -> Result<usize, StoreError> {
-        let inner = Arc::clone(&self.inner);
-        to_the_end(async move {
-            let mut writer = inner.writer().await;
-            let old = inner.read().old_sessions(now);
-            let mut transaction = writer.begin().await?;
-            for id in &old {
-                sqlx::query("DELETE FROM sessions WHERE id = $1")
-                    .bind(id.to_string())
-                    .execute(&mut *transaction)
-                    .await?;
+        let mut forgotten = 0;
+        loop {
+            let inner = Arc::clone(&self.inner);
+            // Few at a time: the end of a session must not wait for all of them.
+            let count = to_the_end(async move {
+                let mut writer = inner.writer().await;
+                let mut old = inner.read().old_sessions(now);
+                old.truncate(PURGED_AT_ONCE);
+                delete(&mut writer, &old, now).await?;
+                inner.publish(&writer).forget(&old, now);
+                Ok(old.len())
+            })
+            .await?;
+            forgotten += count;
+            if count < PURGED_AT_ONCE {
+                return Ok(forgotten);
             }
-            for expired in [
-                "DELETE FROM tokens WHERE expires <= $1",
-                "DELETE FROM codes WHERE expires <= $1",
-            ] {
-                sqlx::query(expired)
-                    .bind(now.as_micros())
-                    .execute(&mut *transaction)
-                    .await?;
-            }
-            transaction.commit().await?;
-            inner.publish(&writer).forget(&old, now);
-            Ok(old.len())
-        })
-        .await
+        }
     }
 }
 
@@ -233,6 +229,32 @@ async fn insert(connection: &mut SqliteConnection, session: &Session) -> Result<
         .bind(to_json(session)?)
         .execute(connection)
         .await?;
+    Ok(())
+}
+
+/// Deletes sessions, with their tokens, and all tokens and codes that have expired.
+async fn delete(
+    connection: &mut SqliteConnection,
+    old: &[SessionId],
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let mut transaction = connection.begin().await?;
+    for id in old {
+        sqlx::query("DELETE FROM sessions WHERE id = $1")
+            .bind(id.to_string())
+            .execute(&mut *transaction)
+            .await?;
+    }
+    for expired in [
+        "DELETE FROM tokens WHERE expires <= $1",
+        "DELETE FROM codes WHERE expires <= $1",
+    ] {
+        sqlx::query(expired)
+            .bind(now.as_micros())
+            .execute(&mut *transaction)
+            .await?;
+    }
+    transaction.commit().await?;
     Ok(())
 }
 

@@ -372,3 +372,18 @@ async fn the_database_of_a_newer_release_is_refused() {
     let error = Store::open(dir.path()).await.unwrap_err();
     assert!(matches!(error, StoreError::Schema(_)), "{error}");
 }
+
+#[tokio::test]
+async fn many_sessions_are_forgotten_a_few_at_a_time() {
+    let (_dir, store, _) = with_session().await;
+    for number in 0..49 {
+        let id = SessionId::from_uuid(uuid::Uuid::from_u128(number + 5000));
+        let many = Session {
+            id,
+            ..session(1, person(1))
+        };
+        store.create_session(many).await.unwrap();
+    }
+    let forgotten = store.purge_sessions(at(33 * 3600)).await.unwrap();
+    assert_eq!((forgotten, store.sessions().len()), (50, 0));
+}

@@ -70,16 +70,21 @@ async fn a_receipt_may_be_early_but_durability_may_not() {
     let (receipt, durability) = log.append(request(0), &numbered(0)).unwrap().early();
     assert_eq!(receipt.index(), 0);
     let waiting = tokio::spawn(durability.wait());
-    let durable = log.append(request(1), &numbered(1)).unwrap().durable();
+    let change = log.append_change(&numbered(1)).unwrap().wait();
+    let change = tokio::spawn(change);
+    let durable = log.append(request(2), &numbered(2)).unwrap().durable();
     let waiting_too = tokio::spawn(durable);
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
-    assert!(!waiting.is_finished() && !waiting_too.is_finished());
-    assert_eq!((log.durable(), log.backlog()), (0, 2));
+    let finished = [waiting.is_finished(), change.is_finished()];
+    assert_eq!(finished, [false, false]);
+    assert!(!waiting_too.is_finished());
+    assert_eq!((log.durable(), log.backlog()), (0, 3));
     disk.stall(false);
     waiting.await.unwrap().unwrap();
-    assert_eq!(waiting_too.await.unwrap().unwrap().index(), 1);
+    change.await.unwrap().unwrap();
+    assert_eq!(waiting_too.await.unwrap().unwrap().index(), 2);
     log.close().await.unwrap();
 }
 
