@@ -18,11 +18,21 @@ use std::sync::OnceLock;
 use kubestile_devcluster::{Cluster, Options};
 
 pub use gate::{Gate, Person};
-pub use wait::eventually;
+pub use wait::{eventually, eventually_within};
 
 /// The cluster that all test binaries share; whoever comes first starts it, `cargo xtask test` takes
 /// it down.
 pub const CLUSTER: &str = "e2e";
+
+/// A program that a test has started; it ends with the test, whatever the outcome.
+pub struct Running(pub std::process::Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
 
 /// The shared cluster, with the namespace `shop` and what is in it.
 pub fn cluster() -> &'static Cluster {

@@ -339,11 +339,13 @@ fn nothing_is_minted_that_works_without_the_gate() {
         &["create", "token", "default", "-n", "kube-system", "--duration", "24h"],
         &["create", "clusterrolebinding", "own", "--clusterrole=cluster-admin", "--user=mallory"],
         &["create", "rolebinding", "own", "-n", "shop", "--clusterrole=admin", "--user=mallory"],
-        &["certificate", "approve", "csr-1"],
     ] {
         let refusal = field.mallory.refused(args);
         assert!(refusal.contains("kubestile"), "{args:?}: {refusal}");
     }
+    let approval = "PUT /clusters/dev/apis/certificates.k8s.io/v1/certificatesigningrequests/x/approval";
+    let answer = field.connect().request(&format!("{approval} HTTP/1.1"), "Content-Length: 0\r\n");
+    assert_eq!(answer.status, 403, "{}", answer.text());
     let posts = [
         ("/api/v1/namespaces/shop/secrets", r#"{"apiVersion":"v1","kind":"Secret","metadata":{"name":"t","annotations":{"kubernetes.io/service-account.name":"default"}},"type":"kubernetes.io/service-account-token"}"#),
         ("/apis/certificates.k8s.io/v1/certificatesigningrequests", r#"{"apiVersion":"certificates.k8s.io/v1","kind":"CertificateSigningRequest","metadata":{"name":"x"},"spec":{"request":"","signerName":"kubernetes.io/kube-apiserver-client","usages":["client auth"]}}"#),

@@ -178,8 +178,9 @@ fn ports_are_forwarded_over_websocket_and_spdy() {
         let mut command = ana.kubectl();
         command.env("KUBECTL_PORT_FORWARD_WEBSOCKETS", websockets);
         command.args(["port-forward", "-n", "shop", "deploy/web", ":8080"]);
-        let mut forward = command.stdout(Stdio::piped()).spawn().expect("kubectl runs");
-        let mut lines = std::io::BufRead::lines(std::io::BufReader::new(forward.stdout.take().unwrap()));
+        let forward = command.stdout(Stdio::piped()).spawn().expect("kubectl runs");
+        let mut forward = kubestile_tests::Running(forward);
+        let mut lines = std::io::BufRead::lines(std::io::BufReader::new(forward.0.stdout.take().unwrap()));
         let line = lines.next().expect("a line").expect("text");
         let port: u16 = line
             .split(':')
@@ -192,8 +193,6 @@ fn ports_are_forwarded_over_websocket_and_spdy() {
                 kubestile_tests::raw::plain_get(&format!("127.0.0.1:{port}"), "/").expect("an answer");
             assert!(status == 200 && text.contains("hello"), "{text}");
         }
-        forward.kill().unwrap();
-        forward.wait().unwrap();
     }
 }
 
@@ -215,8 +214,9 @@ fn who_i_am_and_what_i_may_do() {
 fn kubectl_proxy_goes_through_the_gate_too() {
     let ana = &sides().ana;
     let mut proxy = ana.kubectl();
-    let mut proxy = proxy.args(["proxy", "--port=0"]).stdout(Stdio::piped()).spawn().expect("kubectl");
-    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(proxy.stdout.take().unwrap()));
+    let proxy = proxy.args(["proxy", "--port=0", "--append-server-path"]).stdout(Stdio::piped()).spawn().expect("kubectl");
+    let mut proxy = kubestile_tests::Running(proxy);
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(proxy.0.stdout.take().unwrap()));
     let line = lines.next().expect("a line").expect("text");
     let address = line.rsplit(' ').next().expect("an address").to_owned();
     let (status, text) = eventually("kubectl proxy answers", || {
@@ -226,6 +226,4 @@ fn kubectl_proxy_goes_through_the_gate_too() {
     let (status, text) =
         kubestile_tests::raw::plain_get(&address, "/api/v1/namespaces/shop/secrets/till").unwrap();
     assert!(status == 403 && !text.contains("hunter2"), "{text}");
-    proxy.kill().unwrap();
-    proxy.wait().unwrap();
 }

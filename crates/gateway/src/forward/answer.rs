@@ -38,13 +38,16 @@ pub(super) struct Answer {
     _in_flight: Option<InFlight>,
 }
 
-#[derive(PartialEq, Eq)]
 enum State {
     Streaming,
-    /// The farewell was sent; next comes this error, so that the client sees that it was cut.
-    Cut(String),
+    /// The farewell was given; after a moment comes an error, so that the client sees that it was
+    /// cut. The moment is for HTTP/2: a reset overtakes what still waits to be sent.
+    Cut(String, Pin<Box<tokio::time::Sleep>>),
     Done,
 }
+
+/// How long a farewell has to reach the connection before the reset.
+const FAREWELL: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// How the client of a stream is told why it ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -158,7 +161,9 @@ impl Answer {
         self.state = match self.farewell {
             // A watch ends like any other watch: the client acts on the ERROR event.
             Farewell::WatchEvent => State::Done,
-            Farewell::Line | Farewell::Nothing => State::Cut(why),
+            Farewell::Line | Farewell::Nothing => {
+                State::Cut(why, Box::pin(tokio::time::sleep(FAREWELL)))
+            }
         };
         Poll::Ready(Some(Ok(Frame::data(Bytes::from(text)))))
     }
@@ -195,7 +200,13 @@ impl http_body::Body for Answer {
         let this = &mut *self;
         match std::mem::replace(&mut this.state, State::Done) {
             State::Done => return Poll::Ready(None),
-            State::Cut(why) => return Poll::Ready(Some(Err(BodyError::Ended(why)))),
+            State::Cut(why, mut moment) => {
+                if moment.as_mut().poll(cx).is_pending() {
+                    this.state = State::Cut(why, moment);
+                    return Poll::Pending;
+                }
+                return Poll::Ready(Some(Err(BodyError::Ended(why))));
+            }
             State::Streaming => this.state = State::Streaming,
         }
         if let Some(trust) = &mut this.trust
@@ -236,7 +247,7 @@ impl http_body::Body for Answer {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.state == State::Done
+        matches!(self.state, State::Done)
             || (self.held.is_none() && self.durable.is_none() && self.inner.is_end_stream())
     }
 
@@ -260,7 +271,7 @@ impl http_body::Body for Answer {
 impl Drop for Answer {
     fn drop(&mut self) {
         // With a Content-Length, hyper stops asking at the last byte.
-        if self.state == State::Streaming && self.held.is_none() && self.inner.is_end_stream() {
+        if matches!(self.state, State::Streaming) && self.held.is_none() && self.inner.is_end_stream() {
             self.ending.ended("complete", "");
         }
     }
