@@ -9,7 +9,7 @@
 //! | ClusterRoleBinding `kubestile:viewer` | reading, cluster-wide, for the group `kubestile:viewer` |
 //! | RoleBindings `kubestile:operator`, `:admin` in each namespace | for the groups `kubestile:<role>:<namespace>` |
 //!
-//! [`plan`] says what would change, [`install`] does it with an administrator's [`Upstream`], [`sync`]
+//! [`plan`] says what would change, [`install`] does it with an administrator's [`Upstream`](crate::Upstream), [`sync`]
 //! follows new namespaces, [`remove`] takes all of it away, [`render`] writes it down for GitOps.
 //!
 //! The account itself can do none of this. That is the point of it: following new namespaces needs an

@@ -1,6 +1,6 @@
 //! One API server as the gate uses it: its address, its TLS configuration, its current credential.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -120,17 +120,20 @@ impl Upstream {
         };
         let host = env("KUBERNETES_SERVICE_HOST")?;
         let port = env("KUBERNETES_SERVICE_PORT")?;
-        let host = match host.contains(':') {
-            true => format!("[{host}]"),
-            false => host,
+        let dir = Path::new("/var/run/secrets/kubernetes.io/serviceaccount");
+        Self::from_pod(&host, &port, dir).await
+    }
+
+    async fn from_pod(host: &str, port: &str, dir: &Path) -> Result<Self, ClusterError> {
+        let server = match host.contains(':') {
+            true => format!("https://[{host}]:{port}"),
+            false => format!("https://{host}:{port}"),
         };
-        let dir = PathBuf::from("/var/run/secrets/kubernetes.io/serviceaccount");
         let source = Source {
             authority: Authority::Pem(Pem::File(dir.join("ca.crt"))),
             identity: Identity::TokenFile(dir.join("token")),
         };
-        let endpoint = Endpoint::parse(&format!("https://{host}:{port}"), None)?;
-        Self::from_source(endpoint, source).await
+        Self::from_source(Endpoint::parse(&server, None)?, source).await
     }
 
     /// The API server with the gate's own account. Tokens are renewed for `lifetime` each time, when a

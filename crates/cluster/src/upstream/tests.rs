@@ -503,3 +503,31 @@ async fn a_token_of_ten_minutes_is_renewed_in_time_too() {
     let due = live.fresh_until.since(now()).as_secs();
     assert!((190..=200).contains(&due), "after a third, in {due} s");
 }
+
+#[tokio::test]
+async fn a_pod_uses_its_own_account_and_follows_a_new_authority() {
+    let (server, other) = (Server::start(ok).await, Server::start(ok).await);
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("token"), "pod").unwrap();
+    let port = server.port.to_string();
+    let error = Upstream::from_pod("127.0.0.1", &port, dir.path()).await;
+    assert!(matches!(error.err().unwrap(), ClusterError::Credential(_)));
+    std::fs::write(dir.path().join("ca.crt"), &other.pki.ca_pem).unwrap();
+    let upstream = Upstream::from_pod("127.0.0.1", &port, dir.path())
+        .await
+        .unwrap();
+    assert!(
+        upstream.get_json("/api").await.is_err(),
+        "the old authority"
+    );
+    let both = format!("{}{}", other.pki.ca_pem, server.pki.ca_pem);
+    std::fs::write(dir.path().join("ca.crt"), both).unwrap();
+    upstream.inner.renew_now(now()).await.unwrap();
+    upstream.get_json("/api").await.unwrap();
+    assert_eq!(
+        server.seen()[0].authorization.as_deref(),
+        Some("Bearer pod")
+    );
+    let v6 = Upstream::from_pod("::1", &port, dir.path()).await.unwrap();
+    assert_eq!(v6.server(), format!("https://[::1]:{port}"));
+}
