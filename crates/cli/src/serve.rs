@@ -161,7 +161,6 @@ impl Server {
             listener,
             health,
             admin,
-            url,
             ..
         } = self;
         let signals = signals::Signals::new()?;
