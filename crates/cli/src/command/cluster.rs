@@ -112,8 +112,10 @@ pub(super) async fn install(
         output::talk(&format!("done until then:\n{}", done.join("\n")));
         account_failed(error)
     })?;
-    if !plan.steps().is_empty() {
-        output::talk(&format!("{} objects installed", plan.steps().len()));
+    match plan.steps().len() {
+        0 => {}
+        1 => output::talk("1 object installed"),
+        n => output::talk(&format!("{n} objects installed")),
     }
     Ok(Some(installed))
 }
