@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 use kubestile_authn::Authority;
 use kubestile_control::{AdminSocket, ControlState, admin_router, serve_admin};
+use kubestile_core::Ttl;
 use kubestile_core::event::{Event, Record};
-use kubestile_core::{RequestId, Ttl};
 use kubestile_gateway::{Gate, Listener, accept, health};
 use kubestile_store::Store;
 use kubestile_store::audit::AuditLog;
@@ -114,8 +114,7 @@ impl Server {
             cluster_changed: clusters.hook(),
             status: control::status(clusters.clone(), policies.clone(), address),
         };
-        let admin =
-            AdminSocket::bind(&config.state_dir.join(ADMIN_SOCKET)).during("the admin socket")?;
+        let admin = admin_socket(config)?;
         Ok(Self {
             gate,
             state,
@@ -191,6 +190,19 @@ impl Server {
     }
 }
 
+/// A socket's path has 107 bytes at most (`unix(7)`).
+fn admin_socket(config: &Config) -> Outcome<AdminSocket> {
+    let path = config.state_dir.join(ADMIN_SOCKET);
+    if path.as_os_str().len() > 107 {
+        return Err(Fail::config(format!(
+            "the path of the admin socket is too long for a socket: `{}`",
+            path.display()
+        ))
+        .hint("choose a state directory with a shorter path"));
+    }
+    AdminSocket::bind(&path).during("the admin socket")
+}
+
 async fn open_store(config: &Config) -> Outcome<Store> {
     use kubestile_store::StoreError;
     match Store::open(&config.state_dir).await {
@@ -257,10 +269,7 @@ async fn change(gate: &Gate, what: &str, name: &str, detail: String) -> Outcome 
         name: name.to_owned(),
         detail: kubestile_core::event::clip(&detail),
     };
-    let id: RequestId = gate.new_request_id();
-    gate.audit
-        .append(id, &Record::new(gate.now(), event))?
-        .durable()
-        .await?;
+    let record = Record::new(gate.now(), event);
+    gate.audit.append_change(&record)?.wait().await?;
     Ok(())
 }
