@@ -1,5 +1,14 @@
 //! The documents name tests, files and crates: all of them must be there.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test fails by panicking"
+)]
+
 use std::path::{Path, PathBuf};
 
 const DOCUMENTS: [&str; 6] = [
