@@ -40,7 +40,8 @@ fn seeds_are_what_their_names_say() {
             kinds.insert(kind);
         }
         for kind in ["valid", "hostile"] {
-            if !kinds.contains(kind) && !(kind == "valid" && target.name == NEVER_ACCEPTS) {
+            let is_exempt = kind == "valid" && target.name == NEVER_ACCEPTS;
+            if !is_exempt && !kinds.contains(kind) {
                 wrong.push(format!("{}: no {kind} seed", target.name));
             }
         }
