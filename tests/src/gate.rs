@@ -28,10 +28,17 @@ impl Gate {
     pub fn start_with(cluster: &Cluster, flags: &[&str]) -> Self {
         let home = tempfile::tempdir().expect("a directory");
         let mut up = program(home.path());
-        up.args(["up", "--yes", "--listen", "127.0.0.1:0", "--health", "127.0.0.1:0"])
-            .args(["--cluster", NAME, "--person", "root"])
-            .args(flags)
-            .env("KUBECONFIG", &cluster.kubeconfig);
+        up.args([
+            "up",
+            "--yes",
+            "--listen",
+            "127.0.0.1:0",
+            "--health",
+            "127.0.0.1:0",
+        ])
+        .args(["--cluster", NAME, "--person", "root"])
+        .args(flags)
+        .env("KUBECONFIG", &cluster.kubeconfig);
         Self::spawn(up, home)
     }
 
@@ -53,9 +60,16 @@ impl Gate {
     /// Starts it and waits until its log says where it listens.
     fn spawn(mut command: Command, home: tempfile::TempDir) -> Self {
         let log = home.path().join("gate.log");
-        command.stdout(Stdio::null()).stderr(std::fs::File::create(&log).expect("a log"));
+        command
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(&log).expect("a log"));
         let child = command.spawn().expect("kubestile runs");
-        let mut gate = Self { child, home: Some(home), url: String::new(), health: String::new() };
+        let mut gate = Self {
+            child,
+            home: Some(home),
+            url: String::new(),
+            health: String::new(),
+        };
         let (url, health) = crate::eventually("the gate serves", || {
             let text = std::fs::read_to_string(&log).unwrap_or_default();
             if let Some(status) = gate.child.try_wait().expect("a status") {
@@ -138,7 +152,10 @@ impl Gate {
         let code: serde_json::Value =
             serde_json::from_str(&self.admin_ok(&add)).expect("a code as JSON");
         let home = tempfile::tempdir().expect("a directory");
-        let person = Person { home, name: name.to_owned() };
+        let person = Person {
+            home,
+            name: name.to_owned(),
+        };
         let login = person
             .kubestile()
             .args(["login", &self.url, "--ca"])
@@ -160,7 +177,10 @@ impl Gate {
 /// host and port.
 fn word_with(text: &str, prefix: &str) -> Option<String> {
     let rest = &text[text.find(prefix)?..];
-    let digits = rest[prefix.len()..].chars().take_while(char::is_ascii_digit).count();
+    let digits = rest[prefix.len()..]
+        .chars()
+        .take_while(char::is_ascii_digit)
+        .count();
     let word = &rest[..prefix.len() + digits];
     Some(word.trim_start_matches("http://").to_owned())
 }

@@ -1,6 +1,15 @@
 //! Attacks on a gate, each as a client would send it, against a real API server. The comment of each
 //! names what it is modelled on; what must happen is that the attacker gets nothing.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test fails by panicking"
+)]
+
 use std::sync::OnceLock;
 
 use kubestile_tests::raw::{Answer, Raw};
@@ -25,18 +34,37 @@ fn field() -> &'static Field {
         let mallory = gate.person("mallory", &["viewer", "operator:shop"]);
         let (certificate, key) = mallory.identity();
         let ca = gate.ca();
-        let pod = mallory.ok(&["get", "pods", "-n", "shop", "-o", "jsonpath={.items[0].metadata.name}"]);
-        Field { gate, mallory, certificate, key, ca, pod }
+        let pod = mallory.ok(&[
+            "get",
+            "pods",
+            "-n",
+            "shop",
+            "-o",
+            "jsonpath={.items[0].metadata.name}",
+        ]);
+        Field {
+            gate,
+            mallory,
+            certificate,
+            key,
+            ca,
+            pod,
+        }
     })
 }
 
 impl Field {
     fn connect(&self) -> Raw {
-        Raw::connect(self.gate.address(), &self.ca, Some((&self.certificate, &self.key)))
+        Raw::connect(
+            self.gate.address(),
+            &self.ca,
+            Some((&self.certificate, &self.key)),
+        )
     }
 
     fn get(&self, path: &str, headers: &str) -> Answer {
-        self.connect().request(&format!("GET {path} HTTP/1.1"), headers)
+        self.connect()
+            .request(&format!("GET {path} HTTP/1.1"), headers)
     }
 
     /// Who the API server thinks a request with these headers comes from.
@@ -60,7 +88,10 @@ fn is_mallory(answer: &Answer) {
     let text = answer.text();
     assert_eq!(answer.status, 201, "{text}");
     assert!(text.contains(r#""username":"mallory""#), "{text}");
-    assert!(!text.contains("system:masters") && !text.contains("admin"), "{text}");
+    assert!(
+        !text.contains("system:masters") && !text.contains("admin"),
+        "{text}"
+    );
 }
 
 /// kubernetes/kubernetes#71411 (CVE-2018-1002105): an upgrade that the backend refuses must not
@@ -81,7 +112,10 @@ fn a_refused_upgrade_leaves_no_tunnel() {
         raw.send(b"GET /api/v1/namespaces/kube-system/secrets HTTP/1.1\r\nHost: x\r\n\r\n");
         let after = raw.answer();
         assert!(!after.text().contains("SecretList"), "{path}: {after:?}");
-        assert!(after.status == 0 || after.status >= 400, "{path}: {after:?}");
+        assert!(
+            after.status == 0 || after.status >= 400,
+            "{path}: {after:?}"
+        );
     }
 }
 
@@ -111,7 +145,10 @@ fn no_header_makes_another_identity() {
         "Impersonate-User : admin\r\n",
     ] {
         let answer = field.whoami(refused);
-        assert!(answer.status == 400 || answer.status == 403, "{refused}: {answer:?}");
+        assert!(
+            answer.status == 400 || answer.status == 403,
+            "{refused}: {answer:?}"
+        );
     }
     for stripped in [
         "X-Remote-User: admin\r\nX-Remote-Group: system:masters\r\nX-Remote-Extra-a: b\r\n",
@@ -152,10 +189,20 @@ fn a_bearer_in_the_subprotocol_is_nothing() {
     let path = format!("{PODS}/{}/exec?command=id&stdout=true", field.pod);
     let answer = field.get(&path, &headers);
     assert_eq!(answer.status, 101, "{answer:?}");
-    assert!(answer.head.to_ascii_lowercase().contains("sec-websocket-protocol: v5.channel.k8s.io"));
+    assert!(
+        answer
+            .head
+            .to_ascii_lowercase()
+            .contains("sec-websocket-protocol: v5.channel.k8s.io")
+    );
     // Without a certificate it opens nothing.
     let mut nobody = Raw::connect(field.gate.address(), &field.ca, None);
-    assert_eq!(nobody.request(&format!("GET {path} HTTP/1.1"), &headers).status, 401);
+    assert_eq!(
+        nobody
+            .request(&format!("GET {path} HTTP/1.1"), &headers)
+            .status,
+        401
+    );
     let log = field.gate.admin_ok(&["audit", "search", "-o", "json"]);
     assert!(!log.contains(token) && !field.gate.log().contains(token));
 }
@@ -169,18 +216,30 @@ fn two_credentials_or_none_are_refused() {
         "Authorization: Bearer x\r\nAuthorization: Bearer y\r\n",
         "Authorization: Basic YWRtaW46YWRtaW4=\r\n",
     ] {
-        assert_eq!(field.get(PODS, headers).status, 401, "with a certificate: {headers}");
+        assert_eq!(
+            field.get(PODS, headers).status,
+            401,
+            "with a certificate: {headers}"
+        );
         let mut nobody = Raw::connect(field.gate.address(), &field.ca, None);
-        assert_eq!(nobody.request(&format!("GET {PODS} HTTP/1.1"), headers).status, 401, "{headers}");
+        assert_eq!(
+            nobody
+                .request(&format!("GET {PODS} HTTP/1.1"), headers)
+                .status,
+            401,
+            "{headers}"
+        );
     }
     let mut nobody = Raw::connect(field.gate.address(), &field.ca, None);
-    assert_eq!(nobody.request(&format!("GET {PODS} HTTP/1.1"), "").status, 401);
+    assert_eq!(
+        nobody.request(&format!("GET {PODS} HTTP/1.1"), "").status,
+        401
+    );
     // The API server's own administrator is nobody here.
     let pki = cluster().dir.join("pki");
     let read = |name: &str| std::fs::read_to_string(pki.join(name)).unwrap();
     let (certificate, key) = (read("admin.crt"), read("admin.key"));
-    let mut admin =
-        Raw::connect(field.gate.address(), &field.ca, Some((&certificate, &key)));
+    let mut admin = Raw::connect(field.gate.address(), &field.ca, Some((&certificate, &key)));
     let answer = admin.request(&format!("GET {PODS} HTTP/1.1"), "");
     assert!(answer.status == 0 || answer.status == 401, "{answer:?}");
 }
@@ -215,7 +274,11 @@ fn ambiguous_paths_and_queries_are_refused() {
     ] {
         let answer = field.get(&format!("{root}{path}"), "");
         assert_eq!(answer.status, 400, "{path}: {}", answer.text());
-        assert!(answer.text().contains("\"kind\":\"Status\""), "{path}: {}", answer.text());
+        assert!(
+            answer.text().contains("\"kind\":\"Status\""),
+            "{path}: {}",
+            answer.text()
+        );
     }
     for line in [
         format!("GET https://gate{PODS} HTTP/1.1"),
@@ -228,7 +291,10 @@ fn ambiguous_paths_and_queries_are_refused() {
         "GET /clusters/DEV/api HTTP/1.1".to_owned(),
     ] {
         let answer = field.connect().request(&line, "");
-        assert!(matches!(answer.status, 0 | 400 | 404 | 405), "{line}: {answer:?}");
+        assert!(
+            matches!(answer.status, 0 | 400 | 404 | 405),
+            "{line}: {answer:?}"
+        );
     }
 }
 
@@ -253,7 +319,10 @@ fn secrets_are_refused_through_every_door() {
             "application/vnd.kubernetes.protobuf",
             "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io",
         ] {
-            let answer = field.get(&format!("/clusters/dev{path}"), &format!("Accept: {accept}\r\n"));
+            let answer = field.get(
+                &format!("/clusters/dev{path}"),
+                &format!("Accept: {accept}\r\n"),
+            );
             assert_eq!(answer.status, 403, "{path} as {accept}: {}", answer.text());
         }
     }
@@ -272,8 +341,15 @@ fn secrets_are_refused_through_every_door() {
 #[test]
 fn methods_are_what_they_are() {
     let field = field();
-    for name in ["X-HTTP-Method-Override", "X-Method-Override", "X-HTTP-Method"] {
-        let answer = field.get(&format!("{PODS}/{}", field.pod), &format!("{name}: DELETE\r\n"));
+    for name in [
+        "X-HTTP-Method-Override",
+        "X-Method-Override",
+        "X-HTTP-Method",
+    ] {
+        let answer = field.get(
+            &format!("{PODS}/{}", field.pod),
+            &format!("{name}: DELETE\r\n"),
+        );
         assert_eq!(answer.status, 200, "{answer:?}");
     }
     let path = "/clusters/dev/apis/apps/v1/namespaces/shop/deployments/web?dryRun=All";
@@ -281,9 +357,13 @@ fn methods_are_what_they_are() {
     let headers = "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
     let answer = field.connect().request(&line, headers);
     assert!(matches!(answer.status, 400 | 403), "{answer:?}");
-    let answer = field.connect().request(&format!("OPTIONS {PODS} HTTP/1.1"), "");
+    let answer = field
+        .connect()
+        .request(&format!("OPTIONS {PODS} HTTP/1.1"), "");
     assert!(matches!(answer.status, 400 | 403), "{answer:?}");
-    field.mallory.ok(&["get", "deployment", "web", "-n", "shop"]);
+    field
+        .mallory
+        .ok(&["get", "deployment", "web", "-n", "shop"]);
 }
 
 /// nodes/proxy is root on the node, whatever the method (KEP-2862).
@@ -291,22 +371,39 @@ fn methods_are_what_they_are() {
 fn nobody_reaches_a_kubelet_through_the_api_server() {
     let field = field();
     let node = cluster().node.clone().expect("a node");
-    let exec = format!("exec/shop/{}/web?command=id&input=1&output=1&tty=1", field.pod);
+    let exec = format!(
+        "exec/shop/{}/web?command=id&input=1&output=1&tty=1",
+        field.pod
+    );
     for (method, path) in [
         ("GET", format!("{node}/proxy/{exec}")),
         ("GET", format!("{node}:10250/proxy/pods")),
         ("GET", format!("https:{node}:10250/proxy/pods")),
         ("GET", format!("{node}:22/proxy/")),
-        ("POST", format!("{node}/proxy/run/shop/{}/web?cmd=id", field.pod)),
-        ("GET", format!("{node}/proxy/containerLogs/shop/{}/web", field.pod)),
+        (
+            "POST",
+            format!("{node}/proxy/run/shop/{}/web?cmd=id", field.pod),
+        ),
+        (
+            "GET",
+            format!("{node}/proxy/containerLogs/shop/{}/web", field.pod),
+        ),
         ("GET", format!("{node}/proxy/pods")),
         ("GET", format!("{node}/proxy/debug/pprof/")),
-        ("POST", format!("{node}/proxy/checkpoint/shop/{}/web", field.pod)),
+        (
+            "POST",
+            format!("{node}/proxy/checkpoint/shop/{}/web", field.pod),
+        ),
     ] {
-        for upgrade in ["", "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-                             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"] {
+        for upgrade in [
+            "",
+            "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+        ] {
             let line = format!("{method} /clusters/dev/api/v1/nodes/{path} HTTP/1.1");
-            let answer = field.connect().request(&line, &format!("Content-Length: 0\r\n{upgrade}"));
+            let answer = field
+                .connect()
+                .request(&line, &format!("Content-Length: 0\r\n{upgrade}"));
             assert_eq!(answer.status, 403, "{line}: {}", answer.text());
             assert!(answer.text().contains("node"), "{}", answer.text());
         }
@@ -336,23 +433,57 @@ fn nothing_is_minted_that_works_without_the_gate() {
     let field = field();
     for args in [
         &["create", "token", "default", "-n", "shop"][..],
-        &["create", "token", "default", "-n", "kube-system", "--duration", "24h"],
-        &["create", "clusterrolebinding", "own", "--clusterrole=cluster-admin", "--user=mallory"],
-        &["create", "rolebinding", "own", "-n", "shop", "--clusterrole=admin", "--user=mallory"],
+        &[
+            "create",
+            "token",
+            "default",
+            "-n",
+            "kube-system",
+            "--duration",
+            "24h",
+        ],
+        &[
+            "create",
+            "clusterrolebinding",
+            "own",
+            "--clusterrole=cluster-admin",
+            "--user=mallory",
+        ],
+        &[
+            "create",
+            "rolebinding",
+            "own",
+            "-n",
+            "shop",
+            "--clusterrole=admin",
+            "--user=mallory",
+        ],
     ] {
         let refusal = field.mallory.refused(args);
         assert!(refusal.contains("kubestile"), "{args:?}: {refusal}");
     }
-    let approval = "PUT /clusters/dev/apis/certificates.k8s.io/v1/certificatesigningrequests/x/approval";
-    let answer = field.connect().request(&format!("{approval} HTTP/1.1"), "Content-Length: 0\r\n");
+    let approval =
+        "PUT /clusters/dev/apis/certificates.k8s.io/v1/certificatesigningrequests/x/approval";
+    let answer = field
+        .connect()
+        .request(&format!("{approval} HTTP/1.1"), "Content-Length: 0\r\n");
     assert_eq!(answer.status, 403, "{}", answer.text());
     let posts = [
-        ("/api/v1/namespaces/shop/secrets", r#"{"apiVersion":"v1","kind":"Secret","metadata":{"name":"t","annotations":{"kubernetes.io/service-account.name":"default"}},"type":"kubernetes.io/service-account-token"}"#),
-        ("/apis/certificates.k8s.io/v1/certificatesigningrequests", r#"{"apiVersion":"certificates.k8s.io/v1","kind":"CertificateSigningRequest","metadata":{"name":"x"},"spec":{"request":"","signerName":"kubernetes.io/kube-apiserver-client","usages":["client auth"]}}"#),
+        (
+            "/api/v1/namespaces/shop/secrets",
+            r#"{"apiVersion":"v1","kind":"Secret","metadata":{"name":"t","annotations":{"kubernetes.io/service-account.name":"default"}},"type":"kubernetes.io/service-account-token"}"#,
+        ),
+        (
+            "/apis/certificates.k8s.io/v1/certificatesigningrequests",
+            r#"{"apiVersion":"certificates.k8s.io/v1","kind":"CertificateSigningRequest","metadata":{"name":"x"},"spec":{"request":"","signerName":"kubernetes.io/kube-apiserver-client","usages":["client auth"]}}"#,
+        ),
     ];
     for (path, body) in posts {
         let line = format!("POST /clusters/dev{path} HTTP/1.1");
-        let head = format!("Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        let head = format!(
+            "Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
         let answer = field.connect().request(&line, &head);
         assert_eq!(answer.status, 403, "{path}: {}", answer.text());
     }
@@ -374,7 +505,11 @@ fn forged_origins_and_ids_do_not_reach_the_records() {
     let ours = answer
         .head
         .lines()
-        .find_map(|l| l.to_ascii_lowercase().strip_prefix("audit-id: ").map(str::to_owned))
+        .find_map(|l| {
+            l.to_ascii_lowercase()
+                .strip_prefix("audit-id: ")
+                .map(str::to_owned)
+        })
         .expect("an Audit-ID in the answer");
     assert_ne!(ours, forged);
     // The API server's own audit log has our id, the person, and the client's address from us.
@@ -382,13 +517,21 @@ fn forged_origins_and_ids_do_not_reach_the_records() {
         let text = std::fs::read_to_string(&cluster().audit_log).ok()?;
         text.lines().rfind(|l| l.contains(&ours)).map(str::to_owned)
     });
-    assert!(event.contains("mallory") && !event.contains("10.9.8.7"), "{event}");
+    assert!(
+        event.contains("mallory") && !event.contains("10.9.8.7"),
+        "{event}"
+    );
     assert!(event.contains("kubestile.dev/session"), "{event}");
     let log = eventually("our record", || {
-        let log = field.gate.admin_ok(&["audit", "search", "--request", &ours, "-o", "json"]);
+        let log = field
+            .gate
+            .admin_ok(&["audit", "search", "--request", &ours, "-o", "json"]);
         log.contains(&ours).then_some(log)
     });
-    assert!(log.contains("127.0.0.1") && !log.contains("10.9.8.7"), "{log}");
+    assert!(
+        log.contains("127.0.0.1") && !log.contains("10.9.8.7"),
+        "{log}"
+    );
 }
 
 /// An agent of a megabyte, a head without end, a body over the limit: bounded, and answered.
@@ -407,13 +550,36 @@ fn what_is_too_large_is_refused() {
 #[test]
 fn secrets_stay_out_of_every_log() {
     let field = field();
-    let exec = ["exec", "-n", "shop", "deploy/web", "--", "sh", "-c", "PGPASSWORD=swordfish true"];
+    let exec = [
+        "exec",
+        "-n",
+        "shop",
+        "deploy/web",
+        "--",
+        "sh",
+        "-c",
+        "PGPASSWORD=swordfish true",
+    ];
     field.mallory.ok(&exec);
-    field.mallory.ok(&["exec", "-n", "shop", "deploy/web", "--", "true", "--password", "swordfish"]);
+    field.mallory.ok(&[
+        "exec",
+        "-n",
+        "shop",
+        "deploy/web",
+        "--",
+        "true",
+        "--password",
+        "swordfish",
+    ]);
     let mut nobody = Raw::connect(field.gate.address(), &field.ca, None);
-    nobody.request(&format!("GET {PODS} HTTP/1.1"), "Authorization: Bearer swordfish\r\n");
+    nobody.request(
+        &format!("GET {PODS} HTTP/1.1"),
+        "Authorization: Bearer swordfish\r\n",
+    );
     let found = eventually("the execs in the log", || {
-        let log = field.gate.admin_ok(&["audit", "search", "--verb", "exec", "-o", "json"]);
+        let log = field
+            .gate
+            .admin_ok(&["audit", "search", "--verb", "exec", "-o", "json"]);
         log.contains("PGPASSWORD").then_some(log)
     });
     assert!(!found.contains("swordfish"), "{found}");
@@ -421,7 +587,11 @@ fn secrets_stay_out_of_every_log() {
     let audit = field.gate.dir().join("audit/tile/entries");
     for file in walk(&audit) {
         let bytes = std::fs::read(&file).unwrap();
-        assert!(!bytes.windows(9).any(|w| w == b"swordfish"), "{}", file.display());
+        assert!(
+            !bytes.windows(9).any(|w| w == b"swordfish"),
+            "{}",
+            file.display()
+        );
     }
 }
 
@@ -429,7 +599,11 @@ fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        if path.is_dir() { files.extend(walk(&path)) } else { files.push(path) }
+        if path.is_dir() {
+            files.extend(walk(&path))
+        } else {
+            files.push(path)
+        }
     }
     files
 }

@@ -1,6 +1,15 @@
 //! What must not compile: `forward` without its two proofs, forged proofs, printed secrets. Each file
 //! of `compile_fail/` names the compiler's error that it must give, and no other.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test fails by panicking"
+)]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;

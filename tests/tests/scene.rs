@@ -2,6 +2,15 @@
 //! what is refused says who decided, why and what to do, and all of it stands in a log that programs
 //! we did not write verify.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test fails by panicking"
+)]
+
 use std::process::Command;
 
 use kubestile_tests::{Gate, cluster, eventually};

@@ -1,5 +1,14 @@
 //! Streams end within a second of losing what they stand on, and the client is told why.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test fails by panicking"
+)]
+
 use std::io::Read;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -45,12 +54,16 @@ impl Stream {
         });
         assert!(since.elapsed() < SOON, "ended after {:?}", since.elapsed());
         let (mut out, mut err) = (String::new(), String::new());
-        self.child.0.stdout
+        self.child
+            .0
+            .stdout
             .take()
             .expect("stdout")
             .read_to_string(&mut out)
             .expect("text");
-        self.child.0.stderr
+        self.child
+            .0
+            .stderr
             .take()
             .expect("stderr")
             .read_to_string(&mut err)
@@ -88,10 +101,7 @@ fn an_ended_session_ends_watch_logs_and_exec_and_says_why() {
     let since = end_sessions(&gate, &ana);
 
     let (code, _, err) = exec.end(since);
-    assert!(
-        code != 0 && err.contains(ENDED),
-        "exec: {code} {err}"
-    );
+    assert!(code != 0 && err.contains(ENDED), "exec: {code} {err}");
     let (code, _, err) = exec_spdy.end(since);
     assert!(
         code != 0 && err.contains(ENDED),
@@ -109,8 +119,7 @@ fn an_ended_session_ends_watch_logs_and_exec_and_says_why() {
 
 #[test]
 fn a_renewed_certificate_does_not_end_a_stream_and_an_expired_one_is_refused() {
-    let gate = Gate::start(cluster())
-        .restart_with_config("sessions: {certificate: 1m}");
+    let gate = Gate::start(cluster()).restart_with_config("sessions: {certificate: 1m}");
     let ana = gate.person("ana", &["viewer", "operator:shop"]);
     let talk = [
         "exec",

@@ -225,6 +225,6 @@ impl Drop for Gate {
 }
 
 fn program() -> Command {
-    let root = workspace::root().unwrap_or_default();
-    Command::new(root.join("target/debug/kubestile"))
+    // Built at the start of the task; a missing one is reported when it is started.
+    Command::new(workspace::binary("kubestile").unwrap_or_else(|_| "kubestile".into()))
 }

@@ -65,7 +65,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 fn with_cluster(args: &Args) -> Result<()> {
     let options = devcluster::Options::new("e2e".parse()?);
     crate::cluster::up(&options)?;
-    workspace::run("target/debug/kubestile", &["policy", "test"])?;
+    let kubestile = workspace::binary("kubestile")?;
+    workspace::run(&kubestile.to_string_lossy(), &["policy", "test"])?;
     workspace::say(&format!(
         "$ cargo test --workspace (KUBESTILE_CASES={})",
         args.cases

@@ -17,6 +17,21 @@ pub(crate) fn root() -> Result<PathBuf> {
         .to_owned())
 }
 
+/// A program that `cargo build --workspace` has made, beside this one.
+///
+/// # Errors
+/// If it is not there.
+pub(crate) fn binary(name: &str) -> Result<PathBuf> {
+    let own = std::env::current_exe().context("no path of this program")?;
+    let binary = own.with_file_name(name);
+    ensure!(
+        binary.exists(),
+        "{} is missing: cargo build --workspace",
+        binary.display()
+    );
+    Ok(binary)
+}
+
 /// All files below `folder`, in order; none if it does not exist.
 ///
 /// # Errors

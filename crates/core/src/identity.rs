@@ -46,6 +46,8 @@ pub fn check_person_name(name: &str) -> Result<(), InvalidName> {
         "it must have 1 to 128 characters"
     } else if !name.bytes().all(fine) {
         "only letters, digits and . _ - @ + are allowed"
+    } else if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        "it must start with a letter or digit"
     } else {
         return Ok(());
     };
@@ -304,7 +306,16 @@ mod tests {
     #[test]
     fn person_names_cannot_pose_as_kubernetes_identities() {
         assert!(check_person_name("ana@example.com").is_ok());
-        for bad in ["", "system:admin", "a b", "a\r\nb", "ä", &"a".repeat(129)] {
+        for bad in [
+            "",
+            "system:admin",
+            "a b",
+            "..",
+            "-v",
+            "a\r\nb",
+            "ä",
+            &"a".repeat(129),
+        ] {
             assert!(check_person_name(bad).is_err(), "{bad}");
         }
     }

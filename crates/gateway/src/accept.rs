@@ -60,6 +60,7 @@ pub struct Listener {
 /// Serves until the gate drains, then lets open requests end, then cuts what is left.
 pub async fn serve(gate: Arc<Gate>, listener: Listener, control: Control) {
     let acceptor = TlsAcceptor::from(listener.tls);
+    tokio::spawn(close_idle(gate.clone()));
     let places = Arc::new(Semaphore::new(gate.settings.max_connections));
     loop {
         let Some(place) = take_place(&gate, &places).await else {
@@ -103,6 +104,20 @@ pub async fn serve(gate: Arc<Gate>, listener: Listener, control: Control) {
         }
     }
     gate.closing.cancel();
+}
+
+/// Closes upstream connections that nobody uses any more, until the gate drains.
+async fn close_idle(gate: Arc<Gate>) {
+    let mut tick = tokio::time::interval(Duration::from_secs(15));
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {}
+            () = gate.draining.cancelled() => return,
+        }
+        for cluster in gate.clusters.all() {
+            cluster.pool().close_idle();
+        }
+    }
 }
 
 async fn take_place(

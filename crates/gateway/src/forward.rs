@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use http::{HeaderMap, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use kubestile_core::action::Action;
+use kubestile_core::action::{Action, ActionKind};
 use kubestile_core::context::Context;
 use kubestile_core::decision::Permit;
 use kubestile_core::identity::VerifiedIdentity;
@@ -65,10 +65,16 @@ impl Judged {
         }
         let identity = self.who.identity();
         let (cluster, namespace) = (self.cluster.name(), self.action.namespace());
+        // A self-review names its namespace in the body, and only asks: it is answered for all that
+        // the person holds on this cluster. Each namespace's group is bound in that namespace alone.
+        let all = self.is_self_review();
         let mut groups: Vec<String> = identity
             .functions
             .iter()
-            .filter(|f| f.covers(cluster, namespace))
+            .filter(|f| match f.namespace().filter(|_| all) {
+                Some(own) => f.covers(cluster, own.as_str()),
+                None => f.covers(cluster, namespace),
+            })
             .map(|f| f.upstream_group())
             .collect();
         groups.sort_unstable();
@@ -79,6 +85,18 @@ impl Judged {
             groups,
             extra,
         }
+    }
+
+    /// `kubectl auth can-i`, with or without `--list`.
+    fn is_self_review(&self) -> bool {
+        self.action.kind == ActionKind::Create
+            && self.action.resource().is_some_and(|r| {
+                r.group == "authorization.k8s.io"
+                    && matches!(
+                        r.resource.as_str(),
+                        "selfsubjectaccessreviews" | "selfsubjectrulesreviews"
+                    )
+            })
     }
 
     fn is_proxied(&self) -> bool {
@@ -210,7 +228,6 @@ fn unanswered(gate: &Gate, judged: &Judged, ending: &mut Ending, error: &PoolErr
     tracing::warn!(cluster, request = %judged.id, error = %error, "no answer from upstream");
     ending.ended("upstream-failed", &error.to_string());
     match error {
-        PoolError::Full => Refusal::too_many("from you", false),
         // Addresses stay in the log; the person needs to know that it is not their request.
         PoolError::Connect { .. } => {
             Refusal::bad_upstream(cluster, "the API server cannot be reached")
@@ -232,7 +249,10 @@ pub(crate) fn check_our_credential(
         return Ok(());
     }
     judged.cluster.upstream().invalidate();
-    ending.ended("upstream-failed", "the gate's own credential was not accepted");
+    ending.ended(
+        "upstream-failed",
+        "the gate's own credential was not accepted",
+    );
     let why = "it does not accept the gate's own credential, which is being renewed; try again, and \
                tell whoever runs this gate if it stays so";
     Err(Refusal::bad_upstream(judged.cluster.name().as_str(), why))

@@ -44,22 +44,29 @@ pub enum PoolError {
     /// The connection broke before an answer.
     #[error("the API server closed the connection before it answered: {0}")]
     Broken(String),
-    /// Every shared connection of the person is full.
-    #[error("too many requests at once")]
-    Full,
 }
 
 /// The connections to one API server.
 pub struct Pool {
     upstream: Arc<Upstream>,
-    people: Mutex<HashMap<PersonId, Vec<Arc<Shared>>>>,
+    people: Mutex<HashMap<PersonId, Arc<Lane>>>,
     connect: Duration,
     epoch: Instant,
+}
+
+/// One person's connections.
+#[derive(Default)]
+struct Lane {
+    open: Mutex<Vec<Arc<Shared>>>,
+    /// Held while one is being opened, so that a burst of requests opens one and not one each.
+    opening: tokio::sync::Mutex<()>,
 }
 
 /// One HTTP/2 connection, used by one person.
 struct Shared {
     sender: http2::SendRequest<Body>,
+    /// With which it was opened: once the gate's own certificate is another, nothing new goes over it.
+    tls: Arc<rustls::ClientConfig>,
     in_flight: AtomicUsize,
     last_used: AtomicI64,
 }
@@ -73,10 +80,17 @@ impl Drop for InFlight {
     }
 }
 
+/// What a short request is sent on.
+enum Ready {
+    Shared(Arc<Shared>),
+    /// The API server speaks no HTTP/2: a connection for this request alone.
+    Own(http1::SendRequest<Body>),
+}
+
 /// A connection that was opened just now.
 enum Opened {
     H1(http1::SendRequest<Body>),
-    H2(http2::SendRequest<Body>),
+    H2(http2::SendRequest<Body>, Arc<rustls::ClientConfig>),
 }
 
 impl Pool {
@@ -101,16 +115,14 @@ impl Pool {
         target: &str,
         mut request: Request<Body>,
     ) -> Result<(Response<Incoming>, Option<InFlight>), PoolError> {
+        let lane = self.lane(person);
         for _ in 0..3 {
-            let shared = match self.take(person) {
-                Some(shared) => shared,
-                None => match self.open(false).await? {
-                    Opened::H2(sender) => self.keep(person, sender)?,
-                    Opened::H1(sender) => {
-                        let answer = self.send_h1(sender, target, request).await?;
-                        return Ok((answer, None));
-                    }
-                },
+            let shared = match self.take_or_open(&lane).await? {
+                Ready::Shared(shared) => shared,
+                Ready::Own(sender) => {
+                    let answer = self.send_h1(sender, target, request).await?;
+                    return Ok((answer, None));
+                }
             };
             *request.uri_mut() = self.absolute(target)?;
             request.headers_mut().remove(header::HOST);
@@ -143,7 +155,7 @@ impl Pool {
     ) -> Result<Response<Incoming>, PoolError> {
         match self.open(true).await? {
             Opened::H1(sender) => self.send_h1(sender, target, request).await,
-            Opened::H2(_) => Err(PoolError::Broken("it insists on HTTP/2".to_owned())),
+            Opened::H2(..) => Err(PoolError::Broken("it insists on HTTP/2".to_owned())),
         }
     }
 
@@ -165,37 +177,53 @@ impl Pool {
             .map_err(|e| PoolError::Broken(chain(&e)))
     }
 
-    /// A connection of the person's that has room.
-    fn take(&self, person: PersonId) -> Option<Arc<Shared>> {
+    fn lane(&self, person: PersonId) -> Arc<Lane> {
         let mut people = self.people.lock().unwrap_or_else(PoisonError::into_inner);
-        let connections = people.get_mut(&person)?;
-        connections.retain(|c| !c.sender.is_closed());
-        let shared = connections
+        people.entry(person).or_default().clone()
+    }
+
+    /// A connection with room, opened if there is none.
+    async fn take_or_open(&self, lane: &Lane) -> Result<Ready, PoolError> {
+        if let Some(shared) = self.take(lane, STREAMS) {
+            return Ok(Ready::Shared(shared));
+        }
+        let _turn = lane.opening.lock().await;
+        if let Some(shared) = self.take(lane, STREAMS) {
+            return Ok(Ready::Shared(shared));
+        }
+        // All are full, which the limits per person rule out by default: hyper queues what is over.
+        let crowded = lock(&lane.open).len() >= CONNECTIONS;
+        if crowded && let Some(shared) = self.take(lane, usize::MAX) {
+            return Ok(Ready::Shared(shared));
+        }
+        match self.open(false).await? {
+            Opened::H1(sender) => Ok(Ready::Own(sender)),
+            Opened::H2(sender, tls) => {
+                let shared = Arc::new(Shared {
+                    sender,
+                    tls,
+                    in_flight: AtomicUsize::new(1),
+                    last_used: AtomicI64::new(self.age()),
+                });
+                lock(&lane.open).push(shared.clone());
+                Ok(Ready::Shared(shared))
+            }
+        }
+    }
+
+    /// A connection of the person's with fewer than `room` requests in flight.
+    fn take(&self, lane: &Lane, room: usize) -> Option<Arc<Shared>> {
+        let current = self.upstream.tls_h2();
+        let mut open = lock(&lane.open);
+        open.retain(|c| !c.sender.is_closed() && Arc::ptr_eq(&c.tls, &current));
+        let in_flight = |c: &&Arc<Shared>| c.in_flight.load(Ordering::Relaxed);
+        let shared = open
             .iter()
-            .find(|c| c.in_flight.load(Ordering::Relaxed) < STREAMS)?;
+            .min_by_key(in_flight)
+            .filter(|c| in_flight(c) < room)?;
         shared.in_flight.fetch_add(1, Ordering::Relaxed);
         shared.last_used.store(self.age(), Ordering::Relaxed);
         Some(shared.clone())
-    }
-
-    /// Keeps a new connection for the person, with one place taken.
-    fn keep(
-        &self,
-        person: PersonId,
-        sender: http2::SendRequest<Body>,
-    ) -> Result<Arc<Shared>, PoolError> {
-        let shared = Arc::new(Shared {
-            sender,
-            in_flight: AtomicUsize::new(1),
-            last_used: AtomicI64::new(self.age()),
-        });
-        let mut people = self.people.lock().unwrap_or_else(PoisonError::into_inner);
-        let connections = people.entry(person).or_default();
-        if connections.len() >= CONNECTIONS {
-            return Err(PoolError::Full);
-        }
-        connections.push(shared.clone());
-        Ok(shared)
     }
 
     /// Closes connections that nothing has used for a while. Called every few seconds.
@@ -203,14 +231,16 @@ impl Pool {
         let now = self.age();
         let idle = i64::try_from(IDLE.as_secs()).unwrap_or(i64::MAX);
         let mut people = self.people.lock().unwrap_or_else(PoisonError::into_inner);
-        for connections in people.values_mut() {
-            connections.retain(|c| {
+        people.retain(|_, lane| {
+            let mut open = lock(&lane.open);
+            open.retain(|c| {
                 let busy = c.in_flight.load(Ordering::Relaxed) > 0;
                 let young = now - c.last_used.load(Ordering::Relaxed) < idle;
                 !c.sender.is_closed() && (busy || young)
             });
-        }
-        people.retain(|_, connections| !connections.is_empty());
+            // A lane that somebody holds is about to be used.
+            !open.is_empty() || Arc::strong_count(lane) > 1
+        });
     }
 
     fn age(&self) -> i64 {
@@ -238,11 +268,16 @@ impl Pool {
 
     /// Opens a connection: HTTP/1.1 only if it is to be `own`, else what the API server prefers.
     async fn open(&self, own: bool) -> Result<Opened, PoolError> {
+        let config = if own {
+            self.upstream.tls_h1()
+        } else {
+            self.upstream.tls_h2()
+        };
         let failed = |why: String| PoolError::Connect {
             address: self.authority(),
             why,
         };
-        let tls = tokio::time::timeout(self.connect, self.dial(own))
+        let tls = tokio::time::timeout(self.connect, self.dial(config.clone()))
             .await
             .map_err(|_| failed(format!("no answer within {}s", self.connect.as_secs())))?
             .map_err(|e| failed(e.to_string()))?;
@@ -263,7 +298,7 @@ impl Pool {
                 .await
                 .map_err(broken)?;
             tokio::spawn(connection);
-            return Ok(Opened::H2(sender));
+            return Ok(Opened::H2(sender, config));
         }
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(256 * 1024)
@@ -274,7 +309,10 @@ impl Pool {
         Ok(Opened::H1(sender))
     }
 
-    async fn dial(&self, own: bool) -> std::io::Result<TlsStream<TcpStream>> {
+    async fn dial(
+        &self,
+        config: Arc<rustls::ClientConfig>,
+    ) -> std::io::Result<TlsStream<TcpStream>> {
         let host = self
             .upstream
             .host()
@@ -282,15 +320,14 @@ impl Pool {
             .trim_end_matches(']');
         let tcp = TcpStream::connect((host, self.upstream.port())).await?;
         tcp.set_nodelay(true)?;
-        let config = if own {
-            self.upstream.tls_h1()
-        } else {
-            self.upstream.tls_h2()
-        };
         TlsConnector::from(config)
             .connect(self.upstream.server_name(), tcp)
             .await
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// An error with its causes, for one line.

@@ -87,10 +87,10 @@ impl Refusal {
             Some(Obligation::Grant) => "GrantRequired",
         };
         let message = format!(
-            "approval required: kubestile holds \"{what}\": {}. Next: it needs {}; ask whoever runs \
-             this gate, and name the request below",
+            "{} required: kubestile holds \"{what}\": {}. Next: show the request below to whoever runs \
+             this gate",
+            needs.join(" and "),
             sentence(&hold.policies),
-            needs.join(" and ")
         );
         Self {
             policies: hold.policies.clone(),
@@ -245,11 +245,11 @@ fn sentence(policies: &[PolicyRef]) -> String {
 
 const fn needed(obligation: Obligation) -> &'static str {
     match obligation {
-        Obligation::Approval => "the approval of a second person",
-        Obligation::Mfa => "a fresh login with two factors",
-        Obligation::Ticket => "an open ticket",
-        Obligation::Reason => "a reason in words",
-        Obligation::Grant => "a grant of the job function",
+        Obligation::Approval => "approval",
+        Obligation::Mfa => "login with two factors",
+        Obligation::Ticket => "ticket",
+        Obligation::Reason => "reason",
+        Obligation::Grant => "grant",
     }
 }
 

@@ -6,13 +6,13 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use serde::Deserialize;
 
 use super::Findings;
 
 /// Crates that may do no IO, and all that they may depend on beside each other.
 const PURE: [&str; 3] = ["core", "policy", "tlog"];
-const PURE_MAY_USE: [&str; 11] = [
+const PURE_MAY_USE: [&str; 13] = [
     "serde",
     "serde_json",
     "thiserror",
@@ -24,6 +24,8 @@ const PURE_MAY_USE: [&str; 11] = [
     "cedar-policy",
     "aws-lc-rs",
     "subtle",
+    "cedar-policy-core",
+    "miette",
 ];
 /// A second crypto provider or TLS stack.
 const BANNED: [&str; 5] = ["ring", "openssl", "openssl-sys", "native-tls", "serde_yaml"];
@@ -46,7 +48,7 @@ pub(super) fn check(root: &Path, findings: &mut Findings) -> Result<()> {
     Ok(())
 }
 
-fn metadata(root: &Path) -> Result<Value> {
+fn metadata(root: &Path) -> Result<Metadata> {
     let output = Command::new("cargo")
         .args(["metadata", "--format-version", "1", "--no-deps", "--locked"])
         .current_dir(root)
@@ -61,23 +63,35 @@ fn metadata(root: &Path) -> Result<Value> {
 }
 
 /// Crate → names of what it depends on at run time, ours without the prefix.
-fn dependencies(metadata: &Value) -> BTreeMap<String, BTreeSet<String>> {
-    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let mut all = BTreeMap::new();
-    for package in list(&metadata["packages"]) {
-        let name = text(&package["name"]);
-        let Some(name) = name.strip_prefix("kubestile-") else {
-            continue;
-        };
-        let used = list(&package["dependencies"])
-            .iter()
-            .filter(|d| d["kind"].is_null())
-            .map(|d| text(&d["name"]))
-            .collect();
-        all.insert(name.to_owned(), used);
-    }
-    all
+fn dependencies(metadata: &Metadata) -> BTreeMap<String, BTreeSet<String>> {
+    metadata
+        .packages
+        .iter()
+        .filter_map(|package| {
+            let name = package.name.strip_prefix("kubestile-")?;
+            let used = package.dependencies.iter().filter(|d| d.kind.is_none());
+            Some((name.to_owned(), used.map(|d| d.name.clone()).collect()))
+        })
+        .collect()
+}
+
+/// The part of `cargo metadata` that is looked at.
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    name: String,
+    dependencies: Vec<Dependency>,
+}
+
+#[derive(Deserialize)]
+struct Dependency {
+    name: String,
+    /// `dev` or `build`; none for what is there at run time.
+    kind: Option<String>,
 }
 
 /// The table's rows read `| gateway | core, policy |`; `nothing of ours` stands for none.

@@ -26,7 +26,7 @@ fn plugin() -> Plugin {
     Plugin {
         user: "kubestile-127.0.0.1_8443".to_owned(),
         program: "/opt/kubestile".to_owned(),
-        login: "/home/ana/.config/kubestile/gates/127.0.0.1_8443".to_owned(),
+        login: "/x/ana/.config/kubestile/gates/127.0.0.1_8443".to_owned(),
         url: "https://127.0.0.1:8443".to_owned(),
     }
 }
@@ -97,7 +97,7 @@ fn our_entries_hold_no_secret_and_name_the_plugin() {
     }
     assert_eq!(
         document.login_of("kubestile-dev"),
-        Some("/home/ana/.config/kubestile/gates/127.0.0.1_8443")
+        Some("/x/ana/.config/kubestile/gates/127.0.0.1_8443")
     );
     assert_eq!(document.login_of("other"), None);
 }

@@ -271,7 +271,10 @@ impl http_body::Body for Answer {
 impl Drop for Answer {
     fn drop(&mut self) {
         // With a Content-Length, hyper stops asking at the last byte.
-        if matches!(self.state, State::Streaming) && self.held.is_none() && self.inner.is_end_stream() {
+        if matches!(self.state, State::Streaming)
+            && self.held.is_none()
+            && self.inner.is_end_stream()
+        {
             self.ending.ended("complete", "");
         }
     }

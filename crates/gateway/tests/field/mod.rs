@@ -5,7 +5,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use kubestile_authn::{Authority, CertificateRequest, ClientKey, ServerKeys, TlsVersion, server_tls};
+use kubestile_authn::{
+    Authority, CertificateRequest, ClientKey, ServerKeys, TlsVersion, server_tls,
+};
 use kubestile_cluster::Upstream;
 use kubestile_core::identity::{Assurance, Identity, IdentityKind};
 use kubestile_core::session::Session;
@@ -32,7 +34,9 @@ pub(crate) struct Field {
 }
 
 fn now() -> Timestamp {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
     Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap())
 }
 
@@ -45,7 +49,9 @@ impl Field {
         let upstream = upstream(&authority, answer.to_owned(), Arc::clone(&requests)).await;
         let kubeconfig = dir.path().join("kubeconfig");
         std::fs::write(&kubeconfig, config(upstream.port(), &authority)).unwrap();
-        let upstream = Upstream::from_kubeconfig(Some(&kubeconfig), None).await.unwrap();
+        let upstream = Upstream::from_kubeconfig(Some(&kubeconfig), None)
+            .await
+            .unwrap();
 
         let store = Store::open(&dir.path().join("state")).await.unwrap();
         let log = dir.path().join("audit");
@@ -61,14 +67,23 @@ impl Field {
 
         let client = ana(&gate, &authority).await;
         let address = serve(&gate, &authority).await;
-        Self { address, client, requests, gate, _dir: dir }
+        Self {
+            address,
+            client,
+            requests,
+            gate,
+            _dir: dir,
+        }
     }
 
     /// A connection of ana's to the gate.
     pub(crate) async fn connect(&self) -> Client {
         let tcp = TcpStream::connect(self.address).await.unwrap();
         let name = ServerName::from(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let tls = TlsConnector::from(self.client.clone()).connect(name, tcp).await.unwrap();
+        let tls = TlsConnector::from(self.client.clone())
+            .connect(name, tcp)
+            .await
+            .unwrap();
         Client(tls)
     }
 
@@ -91,8 +106,9 @@ async fn upstream(
     answer: String,
     requests: Arc<Mutex<Vec<String>>>,
 ) -> SocketAddr {
-    let certificate =
-        authority.issue_server(&["127.0.0.1".to_owned()], now(), Ttl::from_secs(3600)).unwrap();
+    let certificate = authority
+        .issue_server(&["127.0.0.1".to_owned()], now(), Ttl::from_secs(3600))
+        .unwrap();
     let config = rustls::ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .unwrap()
@@ -106,7 +122,9 @@ async fn upstream(
         while let Ok((tcp, _)) = listener.accept().await {
             let (acceptor, answer, requests) = (acceptor.clone(), answer.clone(), requests.clone());
             tokio::spawn(async move {
-                let Ok(mut tls) = acceptor.accept(tcp).await else { return };
+                let Ok(mut tls) = acceptor.accept(tcp).await else {
+                    return;
+                };
                 let mut head = Vec::new();
                 let mut buffer = [0; 4096];
                 while !head.windows(4).any(|w| w == b"\r\n\r\n") {
@@ -115,7 +133,10 @@ async fn upstream(
                         _ => return,
                     }
                 }
-                requests.lock().unwrap().push(String::from_utf8_lossy(&head).into_owned());
+                requests
+                    .lock()
+                    .unwrap()
+                    .push(String::from_utf8_lossy(&head).into_owned());
                 let _ = tls.write_all(answer.as_bytes()).await;
                 let _ = tls.shutdown().await;
             });
@@ -150,7 +171,9 @@ async fn ana(gate: &Gate, authority: &Authority) -> Arc<rustls::ClientConfig> {
     let request = CertificateRequest::read(&key.csr_pem().unwrap()).unwrap();
     let id = SessionId::from_uuid(uuid::Uuid::from_u128(2));
     let until = now().plus(Ttl::from_secs(600));
-    let issued = authority.issue_client(&request, "ana", id, now(), until).unwrap();
+    let issued = authority
+        .issue_client(&request, "ana", id, now(), until)
+        .unwrap();
     let session = Session {
         id,
         identity,
@@ -176,8 +199,9 @@ async fn ana(gate: &Gate, authority: &Authority) -> Arc<rustls::ClientConfig> {
 }
 
 async fn serve(gate: &Arc<Gate>, authority: &Authority) -> SocketAddr {
-    let certificate =
-        authority.issue_server(&["127.0.0.1".to_owned()], now(), Ttl::from_secs(3600)).unwrap();
+    let certificate = authority
+        .issue_server(&["127.0.0.1".to_owned()], now(), Ttl::from_secs(3600))
+        .unwrap();
     let keys = ServerKeys::new(certificate).unwrap();
     let tls = server_tls(authority, keys, TlsVersion::Tls13, Arc::new(now)).unwrap();
     let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -189,7 +213,11 @@ async fn serve(gate: &Arc<Gate>, authority: &Authority) -> SocketAddr {
             response
         })
     });
-    tokio::spawn(kubestile_gateway::serve(gate.clone(), Listener { tcp, tls }, control));
+    tokio::spawn(kubestile_gateway::serve(
+        gate.clone(),
+        Listener { tcp, tls },
+        control,
+    ));
     address
 }
 
@@ -215,7 +243,9 @@ impl Client {
                 bytes.extend_from_slice(&buffer[..n]);
             }
         };
-        tokio::time::timeout(PATIENCE, read).await.expect("the gate closes the connection");
+        tokio::time::timeout(PATIENCE, read)
+            .await
+            .expect("the gate closes the connection");
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
@@ -231,16 +261,20 @@ impl Client {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, read).await.expect("an answer");
+        tokio::time::timeout(PATIENCE, read)
+            .await
+            .expect("an answer");
         text
     }
 }
 
 fn is_whole(text: &str) -> bool {
-    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
-    let length = head
-        .to_ascii_lowercase()
-        .lines()
-        .find_map(|l| l.strip_prefix("content-length: ").and_then(|v| v.trim().parse::<usize>().ok()));
+    let Some((head, body)) = text.split_once("\r\n\r\n") else {
+        return false;
+    };
+    let length = head.to_ascii_lowercase().lines().find_map(|l| {
+        l.strip_prefix("content-length: ")
+            .and_then(|v| v.trim().parse::<usize>().ok())
+    });
     length.is_some_and(|length| body.len() >= length)
 }
