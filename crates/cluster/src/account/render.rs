@@ -1,6 +1,7 @@
 //! The account as YAML, for GitOps.
 
 use kubestile_core::ids::Namespace;
+use serde_json::Value;
 
 use super::object::desired;
 use super::{Mode, People};
@@ -24,7 +25,8 @@ pub fn render(
     names.dedup();
     let mut text = format!("{HEAD}# Impersonation: {mode}.\n");
     for object in desired(&names, mode, people) {
-        let document = serde_saphyr::to_string(&object.body).map_err(|_| std::fmt::Error)?;
+        let document =
+            serde_saphyr::to_string(&sorted(&object.body)).map_err(|_| std::fmt::Error)?;
         text.push_str("---\n");
         text.push_str(document.trim_start_matches("---\n"));
         if !text.ends_with('\n') {
@@ -32,6 +34,23 @@ pub fn render(
         }
     }
     Ok(text)
+}
+
+/// The same value with its keys in order, whether or not serde_json keeps the order of insertion
+/// (another crate of the build decides that).
+pub(super) fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let mut pairs: Vec<_> = map.iter().collect();
+            pairs.sort_by_key(|(key, _)| key.as_str());
+            pairs
+                .into_iter()
+                .map(|(key, value)| (key.clone(), sorted(value)))
+                .collect()
+        }
+        Value::Array(items) => items.iter().map(sorted).collect(),
+        scalar => scalar.clone(),
+    }
 }
 
 const HEAD: &str = "\
