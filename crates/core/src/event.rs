@@ -248,7 +248,7 @@ impl Record {
     pub fn canonical_bytes(&self) -> Result<Vec<u8>, TooLong> {
         let value = serde_json::to_value(self).map_err(|_| TooLong(()))?;
         let mut out = Vec::with_capacity(1024);
-        write_canonical(&value, &mut out);
+        write_canonical(&value, &mut out).map_err(|_| TooLong(()))?;
         if out.len() > 65_535 {
             Err(TooLong(()))
         } else {
@@ -271,7 +271,9 @@ impl Record {
 pub struct TooLong(());
 
 /// RFC 8785 for what records hold: objects with ASCII keys, arrays, strings, integers, booleans.
-fn write_canonical(value: &Value, out: &mut Vec<u8>) {
+///
+/// serde_json escapes strings as RFC 8785 asks: the short forms, `\u00xx` in lower case, no more.
+fn write_canonical(value: &Value, out: &mut Vec<u8>) -> serde_json::Result<()> {
     match value {
         Value::Object(map) => {
             let mut keys: Vec<&String> = map.keys().collect();
@@ -281,10 +283,10 @@ fn write_canonical(value: &Value, out: &mut Vec<u8>) {
                 if i > 0 {
                     out.push(b',');
                 }
-                write_scalar(&Value::String(key.clone()), out);
+                serde_json::to_writer(&mut *out, key)?;
                 out.push(b':');
                 if let Some(inner) = map.get(key) {
-                    write_canonical(inner, out);
+                    write_canonical(inner, out)?;
                 }
             }
             out.push(b'}');
@@ -295,17 +297,13 @@ fn write_canonical(value: &Value, out: &mut Vec<u8>) {
                 if i > 0 {
                     out.push(b',');
                 }
-                write_canonical(item, out);
+                write_canonical(item, out)?;
             }
             out.push(b']');
         }
-        scalar => write_scalar(scalar, out),
+        scalar => serde_json::to_writer(out, scalar)?,
     }
-}
-
-/// serde_json escapes strings as RFC 8785 asks: the short forms, `\u00xx` in lower case, no more.
-fn write_scalar(value: &Value, out: &mut Vec<u8>) {
-    out.extend_from_slice(value.to_string().as_bytes());
+    Ok(())
 }
 
 /// A client's text, cut to what a record may hold, with the cut marked.

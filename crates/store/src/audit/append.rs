@@ -10,9 +10,9 @@ use kubestile_core::event::Record;
 use kubestile_core::{Receipt, RequestId};
 use tokio::sync::watch;
 
-use super::commit::{self, Progress, Shared};
+use super::commit::{self, Fate, Shared};
 use super::disk::{Disk, RealDisk};
-use super::error::{AuditError, Failure, OpenError};
+use super::error::{AuditError, DiskError, Failure, OpenError};
 use super::key::LogKey;
 use super::recover::{Recovered, recover};
 use super::wal::Entry;
@@ -72,9 +72,10 @@ impl AuditLog {
     /// # Errors
     /// [`AuditError::Backlog`] if too much is waiting already: nothing may be forwarded then.
     pub fn append(&self, request: RequestId, record: &Record) -> Result<Pending, AuditError> {
-        let durability = self.append_change(record)?;
+        let (index, durability) = self.push(record)?;
         Ok(Pending {
             request,
+            index,
             durability,
         })
     }
@@ -84,13 +85,14 @@ impl AuditLog {
     /// # Errors
     /// As [`AuditLog::append`]: then nothing may be changed.
     pub fn append_change(&self, record: &Record) -> Result<Durability, AuditError> {
+        self.push(record).map(|(_, durability)| durability)
+    }
+
+    fn push(&self, record: &Record) -> Result<(u64, Durability), AuditError> {
         // Most of the work, done before the lock.
         let entry = Entry::new(record.canonical_bytes()?);
-        let index = self.shared().push(entry)?;
-        Ok(Durability {
-            index,
-            progress: self.shared().progress(),
-        })
+        let (index, fate) = self.shared().push(entry)?;
+        Ok((index, Durability { fate }))
     }
 
     /// Pends until a signed checkpoint covers the first `size` entries, which takes about a second.
@@ -185,6 +187,7 @@ impl fmt::Debug for AuditLog {
 #[must_use = "nothing may be forwarded before the record is durable"]
 pub struct Pending {
     request: RequestId,
+    index: u64,
     durability: Durability,
 }
 
@@ -195,7 +198,7 @@ impl Pending {
     /// # Errors
     /// If the log failed: then nothing may be forwarded.
     pub async fn durable(self) -> Result<Receipt, AuditError> {
-        let receipt = Receipt::assertion(self.request, self.durability.index);
+        let receipt = Receipt::assertion(self.request, self.index);
         self.durability.wait().await?;
         Ok(receipt)
     }
@@ -203,7 +206,7 @@ impl Pending {
     /// The receipt now, and durability to be waited for before the last byte of the answer goes out.
     /// For reads only.
     pub fn early(self) -> (Receipt, Durability) {
-        let receipt = Receipt::assertion(self.request, self.durability.index);
+        let receipt = Receipt::assertion(self.request, self.index);
         (receipt, self.durability)
     }
 }
@@ -212,8 +215,7 @@ impl Pending {
 #[derive(Debug)]
 #[must_use = "an answer may not end before its record is durable"]
 pub struct Durability {
-    index: u64,
-    progress: watch::Receiver<Progress>,
+    fate: watch::Receiver<Fate>,
 }
 
 impl Durability {
@@ -222,16 +224,12 @@ impl Durability {
     /// # Errors
     /// If the log failed: then the answer is cut.
     pub async fn wait(mut self) -> Result<(), AuditError> {
-        let index = self.index;
-        let reached = self
-            .progress
-            .wait_for(|p| p.durable > index || p.failure.is_some())
-            .await
-            .map_err(|_| AuditError::Closed)?;
-        match &reached.failure {
-            _ if reached.durable > index => Ok(()),
-            Some(failure) => Err(AuditError::Failed(failure.clone())),
-            None => Err(AuditError::Closed),
+        let known = self.fate.wait_for(|fate| !matches!(fate, Fate::Waiting));
+        match known.await.as_deref() {
+            Ok(Fate::Durable) => Ok(()),
+            Ok(Fate::Failed(failure)) => Err(AuditError::Failed(failure.clone())),
+            // Nobody is left to say so.
+            Ok(Fate::Waiting) | Err(_) => Err(AuditError::Failed(DiskError::Stopped.into())),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The two threads of the log: one makes records durable, many by one sync; the other seals them.
 //! Neither waits for the other, so a slow seal does not delay a request.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -36,6 +37,38 @@ pub(super) struct Progress {
     pub(super) finished: bool,
 }
 
+/// What became of a batch. Who waits for a record waits for its batch, and is woken once.
+#[derive(Debug, Clone)]
+pub(super) enum Fate {
+    /// It is not on the disk.
+    Waiting,
+    /// It is on the disk.
+    Durable,
+    /// It will never be known to be on the disk.
+    Failed(Failure),
+}
+
+/// Entries that become durable by one sync.
+struct Batch {
+    entries: Vec<Entry>,
+    bytes: usize,
+    fate: watch::Sender<Fate>,
+}
+
+impl Batch {
+    fn new() -> Self {
+        Self {
+            entries: Vec::new(),
+            bytes: 0,
+            fate: watch::Sender::new(Fate::Waiting),
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.entries.len() >= MAX_BATCH || self.bytes >= MAX_BATCH_BYTES
+    }
+}
+
 /// What appenders and the two threads share.
 pub(super) struct Shared {
     queue: Mutex<Queue>,
@@ -51,13 +84,13 @@ pub(super) struct Shared {
 struct Queue {
     /// The next index.
     next: u64,
-    /// INVARIANT: these have the last indices before `next`, in order.
-    waiting: Vec<Entry>,
+    /// INVARIANT: their entries have the last indices before `next`, in order; none is empty.
+    waiting: VecDeque<Batch>,
     /// Entries that are not durable: `waiting`, and those being written.
     backlog: usize,
     backlog_bytes: usize,
-    /// Durable entries that are not sealed, in order.
-    unsealed: Vec<Entry>,
+    /// Durable entries that are not sealed, in order, by batch.
+    unsealed: Vec<Vec<Entry>>,
     unsealed_bytes: usize,
     /// Bytes of all entries that are not sealed.
     held_bytes: usize,
@@ -125,8 +158,8 @@ fn io_error(name: &'static str, source: io::Error) -> OpenError {
 }
 
 impl Shared {
-    /// Gives an entry its index and queues it.
-    pub(super) fn push(&self, entry: Entry) -> Result<u64, AuditError> {
+    /// Gives an entry its index and queues it; with the index comes word of its batch.
+    pub(super) fn push(&self, entry: Entry) -> Result<(u64, watch::Receiver<Fate>), AuditError> {
         let mut queue = self.lock();
         if queue.failed {
             return Err(self.failure());
@@ -146,13 +179,13 @@ impl Shared {
         queue.backlog += 1;
         queue.backlog_bytes += bytes;
         queue.held_bytes += bytes;
-        let first = queue.waiting.is_empty();
-        queue.waiting.push(entry);
+        let idle = queue.waiting.is_empty();
+        let fate = queue.enqueue(entry);
         drop(queue);
-        if first {
+        if idle {
             self.pushed.notify_one();
         }
-        Ok(index)
+        Ok((index, fate))
     }
 
     /// Takes no more entries.
@@ -188,18 +221,40 @@ impl Shared {
         }
     }
 
-    /// Nothing more will be durable. The first reason stays.
-    fn fail(&self, error: DiskError) {
+    /// Nothing more will be durable. The first reason stays, and is returned.
+    fn fail(&self, error: DiskError) -> Failure {
         tracing::error!(%error, "the audit log failed: no request is answered from now on");
-        let failure = Failure::from(error);
+        let mut failure = Failure::from(error);
         let mut queue = self.lock();
         queue.failed = true;
+        let waiting = std::mem::take(&mut queue.waiting);
         self.progress.send_modify(|progress| {
-            progress.failure.get_or_insert(failure);
+            failure = progress.failure.get_or_insert(failure.clone()).clone();
         });
         drop(queue);
+        for batch in waiting {
+            batch.fate.send_replace(Fate::Failed(failure.clone()));
+        }
         self.pushed.notify_one();
         self.committed.notify_one();
+        failure
+    }
+}
+
+impl Queue {
+    fn enqueue(&mut self, entry: Entry) -> watch::Receiver<Fate> {
+        if self.waiting.back().is_none_or(Batch::is_full) {
+            self.waiting.push_back(Batch::new());
+        }
+        match self.waiting.back_mut() {
+            Some(batch) => {
+                batch.bytes += entry.bytes.len();
+                batch.entries.push(entry);
+                batch.fate.subscribe()
+            }
+            // There is one by now; without it the entry would be lost, and whoever waits hears so.
+            None => watch::Sender::new(Fate::Waiting).subscribe(),
+        }
     }
 }
 
@@ -208,8 +263,16 @@ impl Shared {
     fn commit_all(&self, mut wal: Wal) {
         let _running = Running(self);
         while let Some(batch) = self.next_batch() {
+            let fate = batch.fate.clone();
             if let Err(error) = self.commit(&mut wal, batch) {
-                self.fail(error);
+                let failure = self.fail(error);
+                fate.send_if_modified(|fate| {
+                    let unknown = matches!(fate, Fate::Waiting);
+                    if unknown {
+                        *fate = Fate::Failed(failure);
+                    }
+                    unknown
+                });
                 return;
             }
         }
@@ -218,40 +281,32 @@ impl Shared {
     }
 
     /// The next entries to be written; `None` when there will be none.
-    fn next_batch(&self) -> Option<Vec<Entry>> {
+    fn next_batch(&self) -> Option<Batch> {
         let mut queue = self.lock();
         while queue.waiting.is_empty() && !queue.closed && !queue.failed {
             queue = wait(&self.pushed, queue);
         }
-        if queue.failed || queue.waiting.is_empty() {
-            return None;
-        }
-        let count = batch_len(&queue.waiting);
-        if count == queue.waiting.len() {
-            return Some(std::mem::take(&mut queue.waiting));
-        }
-        let rest = queue.waiting.split_off(count);
-        Some(std::mem::replace(&mut queue.waiting, rest))
+        queue.waiting.pop_front()
     }
 
-    fn commit(&self, wal: &mut Wal, batch: Vec<Entry>) -> Result<(), DiskError> {
+    fn commit(&self, wal: &mut Wal, batch: Batch) -> Result<(), DiskError> {
         let started = Instant::now();
-        wal.append(&batch)?;
+        wal.append(&batch.entries)?;
         let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.last_sync_micros.store(micros, Ordering::Relaxed);
         self.progress.send_modify(|p| p.durable = wal.next());
+        batch.fate.send_replace(Fate::Durable);
         self.hand_on(batch);
         let sealed = self.progress.borrow().sealed;
         wal.trim(sealed)
     }
 
-    fn hand_on(&self, batch: Vec<Entry>) {
-        let bytes: usize = batch.iter().map(|entry| entry.bytes.len()).sum();
+    fn hand_on(&self, batch: Batch) {
         let mut queue = self.lock();
-        queue.backlog = queue.backlog.saturating_sub(batch.len());
-        queue.backlog_bytes = queue.backlog_bytes.saturating_sub(bytes);
-        queue.unsealed_bytes += bytes;
-        queue.unsealed.extend(batch);
+        queue.backlog = queue.backlog.saturating_sub(batch.entries.len());
+        queue.backlog_bytes = queue.backlog_bytes.saturating_sub(batch.bytes);
+        queue.unsealed_bytes += batch.bytes;
+        queue.unsealed.push(batch.entries);
         drop(queue);
         self.committed.notify_one();
     }
@@ -285,7 +340,7 @@ impl Shared {
 
     /// What is to be sealed next, not before `due` unless it is much or the last. With the last
     /// comes the write-ahead file.
-    fn next_unsealed(&self, due: Instant) -> (Vec<Entry>, Option<Wal>) {
+    fn next_unsealed(&self, due: Instant) -> (Vec<Vec<Entry>>, Option<Wal>) {
         let mut queue = self.lock();
         while !queue.failed && queue.finished_wal.is_none() {
             let left = due.saturating_duration_since(Instant::now());
@@ -302,13 +357,14 @@ impl Shared {
         (entries, queue.finished_wal.take())
     }
 
-    fn seal(&self, sealer: &mut Sealer, entries: &[Entry]) -> Result<(), DiskError> {
+    fn seal(&self, sealer: &mut Sealer, batches: &[Vec<Entry>]) -> Result<(), DiskError> {
         let mut sealing = sealer.begin();
-        for entry in entries {
+        let mut bytes = 0;
+        for entry in batches.iter().flatten() {
             sealing.add(entry)?;
+            bytes += entry.bytes.len();
         }
         sealing.finish()?;
-        let bytes: usize = entries.iter().map(|entry| entry.bytes.len()).sum();
         {
             let mut queue = self.lock();
             queue.held_bytes = queue.held_bytes.saturating_sub(bytes);
@@ -336,17 +392,6 @@ impl Drop for Running<'_> {
             self.0.progress.send_modify(|p| p.finished = true);
         }
     }
-}
-
-/// How many of the first entries go into one batch: at least one.
-fn batch_len(entries: &[Entry]) -> usize {
-    let mut bytes = 0;
-    let fits = |entry: &&Entry| {
-        let fits = bytes < MAX_BATCH_BYTES;
-        bytes += entry.bytes.len();
-        fits
-    };
-    entries.iter().take(MAX_BATCH).take_while(fits).count()
 }
 
 fn wait<'a>(condvar: &Condvar, queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
