@@ -349,6 +349,25 @@ fn streams_are_the_same() {
         "what comes back is what went in"
     );
 
+    let run = [
+        "run",
+        "talk",
+        "-n",
+        "shop",
+        "-i",
+        "--rm",
+        "--restart=Never",
+        "--image=docker.io/library/busybox:latest",
+        "--image-pull-policy=IfNotPresent",
+        "--",
+        "sh",
+        "-c",
+        "sleep 3; cat",
+    ];
+    let attached = exec(&run, "over attach\n");
+    let said = String::from_utf8_lossy(&attached.stdout).into_owned();
+    assert!(said.contains("over attach"), "{attached:?}");
+
     let attach = exec(
         &[
             "debug",
