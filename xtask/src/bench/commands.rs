@@ -11,6 +11,7 @@ use kubestile_devcluster as devcluster;
 use kubestile_devcluster::{Cluster, DownOnDrop};
 
 use super::gate::Person;
+use super::machine;
 use super::peer::{Kind, Stage};
 use super::process::Running;
 use super::progress::Progress;
@@ -25,13 +26,9 @@ pub(super) fn run(
     progress: &Progress,
 ) -> Result<Vec<(Kind, Vec<Sample>)>> {
     progress.step("starting a Kubernetes");
-    let ready = std::thread::scope(|scope| {
-        // Not this thread: it is kept on one core, and so would be all that it starts.
-        let started = scope.spawn(|| Ready::start(stage, kinds, progress));
-        started
-            .join()
-            .map_err(|_| anyhow::anyhow!("starting the cluster panicked"))?
-    })?;
+    // What this thread starts would be kept on its core.
+    machine::use_both(stage.cores)?;
+    let ready = Ready::start(stage, kinds, progress)?;
     let mut all: Vec<(Kind, Vec<Sample>)> = kinds.iter().map(|k| (*k, Vec::new())).collect();
     // The first runs fill kubectl's own discovery cache.
     for kind in kinds {

@@ -1,6 +1,7 @@
 //! The gate under test: the release binary as it is shipped, with authentication, policy and a
 //! synced log. Only the limit of open streams a person is raised, where a row needs more.
 
+use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -146,7 +147,16 @@ impl Person {
 pub(super) fn text_of(command: &mut Command) -> Result<String> {
     let output = command.stdin(Stdio::null()).output()?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    ensure!(output.status.success(), "{command:?} failed: {said}");
+    let what: Vec<_> = command
+        .get_args()
+        .take(2)
+        .map(OsStr::to_string_lossy)
+        .collect();
+    ensure!(
+        output.status.success(),
+        "kubestile {} failed: {said}",
+        what.join(" ")
+    );
     Ok(String::from_utf8(output.stdout)?)
 }
 

@@ -35,6 +35,14 @@ pub(super) fn stay_on(core: usize) -> Result<()> {
     sched_setaffinity(None, &set).context("sched_setaffinity")
 }
 
+/// Lets the calling thread, and those that it starts, use both cores again.
+pub(super) fn use_both(cores: Cores) -> Result<()> {
+    let mut set = CpuSet::new();
+    set.set(cores.proxy);
+    set.set(cores.load);
+    sched_setaffinity(None, &set).context("sched_setaffinity")
+}
+
 /// As many open files as this process may have; children inherit it.
 pub(super) fn raise_open_files() -> u64 {
     let limit = getrlimit(Resource::Nofile);
@@ -49,7 +57,8 @@ pub(super) fn raise_open_files() -> u64 {
     }
 }
 
-/// A command that runs on one core and is told to end when this process does, however that happens.
+/// A command that runs on one core and is told to end when the thread that starts it does, however
+/// that happens.
 pub(super) fn on_core(core: usize, program: &Path) -> Command {
     let mut command = Command::new("setpriv");
     command

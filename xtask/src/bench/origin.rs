@@ -16,10 +16,11 @@ use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
+use super::reviews;
 use super::tls::Pki;
 
 /// One object of 1 KiB.
@@ -93,7 +94,7 @@ async fn answer(content: &Content, request: Request<Incoming>) -> Response<Body>
         .is_some_and(|q| q.contains("watch=true"));
     let path = request.uri().path().to_owned();
     if *request.method() == Method::POST {
-        return review(&path, request.into_body()).await;
+        return review(request).await;
     }
     match path.as_str() {
         ONE => json_answer(StatusCode::OK, Body::whole(content.one.clone())),
@@ -114,43 +115,19 @@ fn json_answer(status: StatusCode, body: Body) -> Response<Body> {
     answer
 }
 
-/// Answers the gate's questions about its own account as a cluster does in which the account is as
-/// `kubestile cluster add` makes it: it may impersonate, renew its own token, and nothing else.
-async fn review(path: &str, body: Incoming) -> Response<Body> {
+/// The gate asks what its account can do.
+async fn review(request: Request<Incoming>) -> Response<Body> {
+    let (head, body) = request.into_parts();
     let body = Limited::new(body, 64 * 1024).collect().await;
-    let asked: Value = body
+    let asked: Option<Value> = body
         .ok()
-        .and_then(|body| serde_json::from_slice(&body.to_bytes()).ok())
-        .unwrap_or_default();
-    let status = match path.rsplit('/').next() {
-        Some("selfsubjectaccessreviews") => json!({ "allowed": is_own_right(&asked) }),
-        Some("selfsubjectrulesreviews") => {
-            json!({ "incomplete": true, "resourceRules": [], "nonResourceRules": [] })
-        }
-        _ => {
-            return json_answer(
-                StatusCode::NOT_FOUND,
-                Body::whole(Bytes::from_static(b"{}")),
-            );
-        }
-    };
-    let text = json!({ "status": status }).to_string();
-    json_answer(StatusCode::CREATED, Body::whole(text.into()))
-}
-
-fn is_own_right(asked: &Value) -> bool {
-    let text = |key: &str| {
-        let found = asked.pointer(&format!("/spec/resourceAttributes/{key}"));
-        found.and_then(Value::as_str).unwrap_or_default()
-    };
-    match (text("verb"), text("resource")) {
-        ("impersonate", "groups") => text("name").starts_with("kubestile:"),
-        ("impersonate", "uids") => true,
-        ("impersonate", "userextras") => text("subresource").starts_with("kubestile.dev/"),
-        ("create", "serviceaccounts") => {
-            text("subresource") == "token" && text("name").starts_with("kubestile")
-        }
-        _ => false,
+        .and_then(|b| serde_json::from_slice(&b.to_bytes()).ok());
+    match asked.and_then(|asked| reviews::answer(head.uri.path(), &head.headers, &asked)) {
+        Some(answer) => json_answer(StatusCode::CREATED, Body::whole(answer.to_string().into())),
+        None => json_answer(
+            StatusCode::NOT_FOUND,
+            Body::whole(Bytes::from_static(b"{}")),
+        ),
     }
 }
 
@@ -287,19 +264,5 @@ mod tests {
     #[test]
     fn an_object_is_one_kib() {
         assert_eq!(Content::new().one.len(), 1024);
-    }
-
-    #[test]
-    fn the_account_may_impersonate_people_and_nobody_else() {
-        let ask = |verb: &str, resource: &str, name: &str| {
-            is_own_right(&json!({ "spec": { "resourceAttributes": {
-                "verb": verb, "resource": resource, "name": name,
-            }}}))
-        };
-        assert!(ask("impersonate", "groups", "kubestile:viewer"));
-        assert!(!ask("impersonate", "groups", "system:masters"));
-        assert!(!ask("impersonate:user-info", "uids", "x"));
-        assert!(!ask("get", "secrets", ""));
-        assert!(!ask("*", "*", ""));
     }
 }

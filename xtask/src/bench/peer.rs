@@ -123,7 +123,11 @@ impl Stage {
                 process.check()?;
             }
             if Instant::now() > deadline {
-                let said = peer.process.as_ref().map(Running::said).unwrap_or_default();
+                let said = peer
+                    .process
+                    .as_ref()
+                    .map(Running::last_words)
+                    .unwrap_or_default();
                 bail!("{} does not answer: {error:#}\n{said}", kind.name());
             }
             std::thread::sleep(Duration::from_millis(50));
@@ -320,6 +324,7 @@ http {
       proxy_read_timeout 1h;
       proxy_buffering off;
       proxy_buffer_size 16k;
+      proxy_buffers 8 16k;
     }
   }
 }

@@ -42,8 +42,18 @@ impl Running {
         self.child.id()
     }
 
-    /// What it has said so far.
-    pub(super) fn said(&self) -> String {
+    /// The last that it has said.
+    pub(super) fn last_words(&self) -> String {
+        const LINES: usize = 4;
+        let said = self.said();
+        let lines: Vec<&str> = said.lines().collect();
+        lines
+            .get(lines.len().saturating_sub(LINES)..)
+            .unwrap_or_default()
+            .join("\n")
+    }
+
+    fn said(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
@@ -65,7 +75,7 @@ impl Running {
             }
             self.check()?;
             if Instant::now() > deadline {
-                bail!("{} does not start:\n{}", self.name, self.said());
+                bail!("{} does not start:\n{}", self.name, self.last_words());
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -75,13 +85,13 @@ impl Running {
     pub(super) fn check(&mut self) -> Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),
-            Some(status) => bail!("{} ended with {status}:\n{}", self.name, self.said()),
+            Some(status) => bail!("{} ended with {status}:\n{}", self.name, self.last_words()),
         }
     }
 }
 
 /// How long a program may take to start.
-pub(super) const START_LIMIT: Duration = Duration::from_secs(60);
+pub(super) const START_LIMIT: Duration = Duration::from_secs(30);
 /// How long it may take to end before it is killed.
 const END_LIMIT: Duration = Duration::from_secs(3);
 

@@ -126,7 +126,7 @@ impl Measured {
     }
 }
 
-/// Runs a row. The thread that calls must be on the load generator's core.
+/// Runs a row. The calling thread is kept on the core that the row has for the load generator.
 pub(super) fn run(
     row: Row,
     stage: &mut Stage,
@@ -139,6 +139,7 @@ pub(super) fn run(
         .into_iter()
         .filter(|kind| !without.contains(kind) && kind.speaks(row.protocol()))
         .collect();
+    machine::stay_on(stage.cores.load)?;
     let peers = match row {
         Row::Kubectl => commands::run(stage, plan, &kinds, progress)?,
         Row::Get1 => in_turn(stage, plan, &kinds, shape(row, plan, 1, 1), progress)?,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -39,13 +39,21 @@ impl Pki {
     pub(super) fn create(dir: &Path) -> Result<Self> {
         let files = Self::of(dir);
         let mut params = CertificateParams::new(vec!["kubestile bench".to_owned()])?;
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "kubestile bench authority");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate()?;
         std::fs::write(&files.ca, params.self_signed(&key)?.pem())?;
         let issuer = Issuer::new(params, key);
         let key = KeyPair::generate()?;
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let certificate = CertificateParams::new(names)?.signed_by(&key, &issuer)?;
+        let mut params = CertificateParams::new(names)?;
+        // One with its issuer's name would be taken for self-signed.
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "localhost");
+        let certificate = params.signed_by(&key, &issuer)?;
         std::fs::write(&files.certificate, certificate.pem())?;
         std::fs::write(&files.key, key.serialize_pem())?;
         std::fs::write(&files.both, certificate.pem() + &key.serialize_pem())?;
