@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use kubestile_core::ids::{ClusterName, PersonId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -15,6 +16,18 @@ pub struct Limits {
     clusters: Mutex<HashMap<ClusterName, Arc<Lane>>>,
     person: (usize, usize),
     cluster: (usize, usize),
+    strangers: Mutex<Bucket>,
+}
+
+/// Records of refusals to nobody in particular: so many a second, so many at once. Who floods the gate
+/// without a credential must not fill the log.
+const STRANGERS_A_SECOND: f64 = 20.0;
+const STRANGERS_AT_ONCE: f64 = 200.0;
+
+/// A token bucket.
+struct Bucket {
+    tokens: f64,
+    filled: Instant,
 }
 
 /// Short requests and streams are counted apart, so that open watches never block a `get`.
@@ -52,7 +65,27 @@ impl Limits {
             clusters: Mutex::default(),
             person: (settings.requests_per_person, settings.streams_per_person),
             cluster: (settings.requests_per_cluster, settings.streams_per_cluster),
+            strangers: Mutex::new(Bucket {
+                tokens: STRANGERS_AT_ONCE,
+                filled: Instant::now(),
+            }),
         }
+    }
+
+    /// Whether a refusal without an identity may be recorded still.
+    pub fn may_record_stranger(&self) -> bool {
+        let mut bucket = self
+            .strangers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let gained = bucket.filled.elapsed().as_secs_f64() * STRANGERS_A_SECOND;
+        bucket.filled = Instant::now();
+        bucket.tokens = (bucket.tokens + gained).min(STRANGERS_AT_ONCE);
+        let left = bucket.tokens >= 1.0;
+        if left {
+            bucket.tokens -= 1.0;
+        }
+        left
     }
 
     /// Takes a place for one request.
@@ -116,5 +149,12 @@ mod tests {
         let _get = limits.enter(ana, &prod, false, false).unwrap();
         drop(watch);
         assert!(limits.enter(ana, &prod, true, false).is_ok());
+    }
+
+    #[test]
+    fn a_flood_of_strangers_does_not_fill_the_log() {
+        let limits = Limits::new(&Settings::default());
+        let recorded = (0..10_000).filter(|_| limits.may_record_stranger()).count();
+        assert!((200..2_000).contains(&recorded), "{recorded}");
     }
 }

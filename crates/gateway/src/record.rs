@@ -118,7 +118,7 @@ fn digest(judged: &Judged) -> String {
 }
 
 /// Records a refusal that came before a decision, and gives it back. It is not waited for: nothing
-/// takes effect. What cannot be recorded is at least counted, and said in the gate's own log.
+/// takes effect. Refusals to strangers are recorded only so often, and counted always. What cannot be recorded is at least counted, and said in the gate's own log.
 pub fn refused(
     gate: &Gate,
     connection: &Connection,
@@ -126,6 +126,9 @@ pub fn refused(
     id: RequestId,
     refusal: Refusal,
 ) -> Refusal {
+    if who.is_none() && !gate.limits.may_record_stranger() {
+        return refusal;
+    }
     let source = connection.peer().ip();
     let event = Event::Refusal {
         request: id,
