@@ -38,7 +38,7 @@ pub(crate) fn clauses(template: &Template) -> Result<Clauses, Vec<String>> {
     }
     Ok(Clauses {
         needs: walk.needs,
-        resources: resources(template),
+        resources: guard(template).map(|guard| guard.resources),
     })
 }
 
@@ -196,21 +196,40 @@ fn is_entity_var(expr: &Expr) -> bool {
     )
 }
 
-/// The resources that the policy is for, if its first `when` begins with that condition.
+/// The attributes that the clauses of a policy read.
+pub(crate) fn needs(template: &Template) -> Needs {
+    let mut walk = Walk::default();
+    for clause in template.clauses() {
+        let (Clause::When(expr) | Clause::Unless(expr)) = clause;
+        walk.expr(expr, Place::Other);
+    }
+    walk.needs
+}
+
+/// A condition on the resource that makes a policy false by itself.
+#[derive(Debug)]
+pub(crate) struct Guard<'t> {
+    /// The condition.
+    pub(crate) expr: &'t Expr,
+    /// The resources (`pods`) for which it is true.
+    pub(crate) resources: Vec<String>,
+}
+
+/// The guard of a policy, if its first `when` begins with one.
 ///
 /// INVARIANT: for every other resource the policy is false and cannot err, because what stands before
 /// the condition cannot err. So leaving the policy out of the slice changes nothing.
-fn resources(template: &Template) -> Option<Vec<String>> {
+pub(crate) fn guard(template: &Template) -> Option<Guard<'_>> {
     let Some(Clause::When(first)) = template.clauses().first() else {
         return None;
     };
     let mut parts = Vec::new();
     conjuncts(first, &mut parts);
-    for part in parts {
-        if let Some(names) = resource_names(part) {
-            return Some(names);
+    for expr in parts {
+        if let Some(resources) = resource_names(expr) {
+            return Some(Guard { expr, resources });
         }
-        if !cannot_err(part) {
+        if !cannot_err(expr) {
             return None;
         }
     }
@@ -253,7 +272,8 @@ fn is_resource_resource(expr: &Expr) -> bool {
         if matches!(**expr, Expr::Var(Var::Resource)) && attr == "resource")
 }
 
-fn string(expr: &Expr) -> Option<String> {
+/// A literal string.
+pub(crate) fn string(expr: &Expr) -> Option<String> {
     match expr {
         Expr::Literal(Literal::String(text)) => Some(text.to_string()),
         _ => None,

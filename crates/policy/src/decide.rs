@@ -1,13 +1,16 @@
 //! The decision: deny by default, hold what can still be satisfied, allow the rest.
 
+use cedar_policy_core::ast::{Literal, SlotEnv, Value, ValueKind};
+use cedar_policy_core::evaluator::Evaluator;
+use cedar_policy_core::extensions::Extensions;
 use kubestile_core::{
     Action, ActionKind, Assurance, Context, Decision, Denial, Hold, Identity, Obligation, Permit,
     PolicyId, PolicyRef, RequestId, VerifiedIdentity,
 };
 
 use crate::attributes::Needs;
-use crate::entities::{Asked, Judged, roles};
-use crate::load::{Loaded, PolicySet};
+use crate::entities::{Asked, Judged, Within, roles};
+use crate::load::{Effect, Loaded, PolicySet};
 use crate::remedy;
 use crate::slice::Bucket;
 
@@ -292,59 +295,52 @@ impl PolicySet {
     ) -> Findings<'_> {
         let principals = self.vocabulary.principals(question, roles);
         let places = self.vocabulary.places(question.action);
+        let within = Within {
+            principals: &principals,
+            places: &places,
+        };
+        #[cfg(test)]
+        if reach == Reach::Everything {
+            return self.judge_everything(question, judged, within);
+        }
+        let _ = reach;
         let (kind, resource) = (
             judged.kind(question.action),
             judged.resource(question.action),
         );
-        #[cfg(test)]
-        let everything = self.everything();
-        let (buckets, needs) = match reach {
-            Reach::Slice => {
-                let buckets = self.index.buckets(kind, &principals, &places, resource);
-                let needs = buckets
-                    .iter()
-                    .fold(Needs::NONE, |n, bucket| n.and(bucket.needs));
-                (buckets, needs)
-            }
-            #[cfg(test)]
-            Reach::Everything => (vec![&everything], Needs::ALL),
-        };
-        match self
+        let buckets = self.index.buckets(kind, &principals, &places, resource);
+        let needs = buckets.iter().fold(Needs::NONE, |n, b| n.and(b.needs));
+        let mentioned = |name| buckets.iter().any(|bucket| bucket.mentions(name));
+        let asked = self
             .vocabulary
-            .ask(question, judged, &principals, &places, needs)
-        {
-            Ok(asked) => self.judge(&asked, &buckets),
+            .ask(question, judged, within, needs, mentioned);
+        match asked {
+            Ok(asked) => self.judge(asked, &buckets),
             Err(_) => Findings::denied(UNREADABLE_TARGET),
         }
     }
 
-    /// Asks Cedar. Permits and forbids are asked apart: beside a forbid that matches, Cedar does not
-    /// name the permits.
-    fn judge(&self, asked: &Asked, buckets: &[&Bucket]) -> Findings<'_> {
+    /// Evaluates the conditions of the policies in `buckets`.
+    ///
+    /// This is Cedar's authorizer but for two things: permits are named beside forbids too, and a policy
+    /// that errs, which Cedar would skip, denies. A property test holds it against Cedar's own.
+    fn judge(&self, asked: Asked, buckets: &[&Bucket]) -> Findings<'_> {
         let mut permits = Vec::new();
         let mut forbids = Vec::new();
         let mut errors = false;
-        for bucket in buckets {
-            for (set, matching) in [
-                (&bucket.permits, &mut permits),
-                (&bucket.forbids, &mut forbids),
-            ] {
-                if set.is_empty() {
-                    continue;
-                }
-                let response = cedar_policy::Authorizer::new().is_authorized(
-                    &asked.request,
-                    set,
-                    &asked.entities,
-                );
-                // Cedar skips a policy that errs, a forbid too. Here one error denies.
-                errors |= response.diagnostics().errors().next().is_some();
-                for id in response.diagnostics().reason() {
-                    match self.policy(id) {
-                        Some(policy) => matching.push(policy),
-                        None => errors = true,
-                    }
-                }
+        let extensions = Extensions::all_available();
+        let evaluator = Evaluator::new(asked.request, &asked.entities, extensions);
+        let no_slots = SlotEnv::new();
+        let policies = buckets.iter().flat_map(|bucket| &bucket.policies);
+        for policy in policies.filter_map(|at| self.policies.get(*at)) {
+            let value = evaluator.interpret(&policy.condition, &no_slots);
+            match value.as_ref().map(Value::value_kind) {
+                Ok(ValueKind::Lit(Literal::Bool(false))) => {}
+                Ok(ValueKind::Lit(Literal::Bool(true))) => match policy.summary.effect {
+                    Effect::Permit => permits.push(policy),
+                    Effect::Forbid => forbids.push(policy),
+                },
+                _ => errors = true,
             }
         }
         Findings {
@@ -355,14 +351,43 @@ impl PolicySet {
         }
     }
 
-    /// All policies in one bucket.
+    /// What Cedar's own authorizer finds when it is asked all policies, permits and forbids apart.
     #[cfg(test)]
-    fn everything(&self) -> Bucket {
-        let mut bucket = Bucket::default();
-        for policy in &self.policies {
-            bucket.add(policy);
+    fn judge_everything(
+        &self,
+        question: &Question<'_>,
+        judged: Judged<'_>,
+        within: Within<'_>,
+    ) -> Findings<'_> {
+        let asked = self
+            .vocabulary
+            .ask(question, judged, within, Needs::ALL, |_| true);
+        let Ok(asked) = asked else {
+            return Findings::denied(UNREADABLE_TARGET);
+        };
+        let (request, entities) = (asked.request.into(), asked.entities.into());
+        let mut errors = false;
+        let mut matching = |effect: Effect| -> Vec<&Loaded> {
+            let policies = self.policies.iter().filter(|p| p.summary.effect == effect);
+            let set = cedar_policy::PolicySet::from_policies(policies.map(|p| p.cedar.clone()));
+            let authorizer = cedar_policy::Authorizer::new();
+            let response = authorizer.is_authorized(&request, &set.unwrap(), &entities);
+            errors |= response.diagnostics().errors().next().is_some();
+            let ids: Vec<String> = response
+                .diagnostics()
+                .reason()
+                .map(|id| id.to_string())
+                .collect();
+            let is_named = |p: &&Loaded| ids.iter().any(|id| id == p.summary.id.as_str());
+            self.policies.iter().filter(is_named).collect()
+        };
+        let (permits, forbids) = (matching(Effect::Permit), matching(Effect::Forbid));
+        Findings {
+            denied: errors.then_some(EVALUATION_ERROR),
+            permitted: !permits.is_empty(),
+            permits,
+            forbids,
         }
-        bucket
     }
 }
 

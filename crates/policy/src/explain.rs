@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::attributes::Needs;
 use crate::check::conjuncts;
 use crate::decide::{Outcome, Question, parts};
-use crate::entities::{Asked, roles};
+use crate::entities::{Within, roles};
 use crate::load::{Effect, Loaded, PolicySet};
 
 /// Policies that an explanation shows, at most.
@@ -114,13 +114,21 @@ impl PolicySet {
     fn considered(&self, question: &Question<'_>, roles: &[&str]) -> Vec<Considered> {
         let principals = self.vocabulary.principals(question, roles);
         let places = self.vocabulary.places(question.action);
+        let within = Within {
+            principals: &principals,
+            places: &places,
+        };
         let mut all: Vec<Considered> = Vec::new();
         for part in parts(question.action) {
             let kind = part.kind(question.action);
             let asked = self
                 .vocabulary
-                .ask(question, part, &principals, &places, Needs::ALL);
+                .ask(question, part, within, Needs::ALL, |_| true);
             let Ok(asked) = asked else { continue };
+            let asked = Asked {
+                request: asked.request.into(),
+                entities: asked.entities.into(),
+            };
             let resource = part.resource(question.action);
             for policy in &self.policies {
                 if policy.scope.actions.contains(&kind) {
@@ -130,6 +138,12 @@ impl PolicySet {
         }
         all
     }
+}
+
+/// The request as Cedar's public interface takes it.
+struct Asked {
+    request: cedar_policy::Request,
+    entities: cedar_policy::Entities,
 }
 
 fn consider(policy: &Loaded, asked: &Asked, resource: &str) -> Considered {

@@ -8,6 +8,7 @@
 
 mod attributes;
 mod check;
+mod compile;
 mod decide;
 mod entities;
 mod explain;
@@ -19,6 +20,7 @@ mod remedy;
 mod scope;
 mod slice;
 mod source;
+mod vocabulary;
 
 pub use decide::{Outcome, Question};
 pub use explain::{Considered, Explanation, Verdict};

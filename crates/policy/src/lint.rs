@@ -46,7 +46,7 @@ impl PolicySet {
         if policy.scope.actions.is_empty() {
             return Some(format!("`{id}` is for no action; correct or remove it"));
         }
-        for uid in policy.cedar.entity_literals() {
+        for uid in &policy.literals {
             let name = uid.id().unescaped();
             let wrong = match uid.type_name().basename() {
                 "JobFunction" => {

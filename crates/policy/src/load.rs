@@ -8,16 +8,18 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use cedar_policy::{EntityUid, Schema, ValidationMode, Validator};
+use cedar_policy_core::ast::Expr;
 use kubestile_core::{ActionKind, Obligation, PolicyId, PolicyRef};
 use serde::Serialize;
 
 use crate::attributes::Needs;
 use crate::check;
-use crate::entities::Vocabulary;
+use crate::compile;
 use crate::remedy::Candidates;
 use crate::scope::Scope;
 use crate::slice::Index;
 use crate::source::{SCHEMA, Source};
+use crate::vocabulary::Vocabulary;
 
 pub use problem::{LoadError, Problem};
 
@@ -77,15 +79,18 @@ impl PolicySummary {
 pub(crate) struct Loaded {
     pub(crate) summary: PolicySummary,
     pub(crate) cedar: cedar_policy::Policy,
+    /// When it matches, for the resources of its scope: see [`compile::condition`].
+    pub(crate) condition: Expr,
     pub(crate) scope: Scope,
     pub(crate) needs: Needs,
+    /// The entities that it names.
+    pub(crate) literals: Vec<EntityUid>,
 }
 
 /// Policies that were loaded and validated together.
 #[derive(Debug)]
 pub struct PolicySet {
     pub(crate) policies: Vec<Loaded>,
-    pub(crate) by_id: HashMap<String, usize>,
     pub(crate) index: Index,
     pub(crate) vocabulary: Vocabulary,
     pub(crate) candidates: Candidates,
@@ -116,19 +121,13 @@ impl PolicySet {
             .into_iter()
             .map(|parsed| parsed.into_loaded(members))
             .collect();
-        let named = policies.iter().flat_map(|p| p.cedar.entity_literals());
+        let named = policies.iter().flat_map(|p| p.literals.iter().cloned());
         let vocabulary = Vocabulary::new(named, &actions)
             .ok_or_else(|| LoadError::schema(&"it lacks an entity type that requests need"))?;
-        let by_id = policies
-            .iter()
-            .enumerate()
-            .map(|(at, p)| (p.summary.id.as_str().to_owned(), at))
-            .collect();
         Ok(Self {
-            index: Index::new(&policies),
+            index: Index::new(&policies, &vocabulary),
             candidates: Candidates::new(&policies),
             vocabulary,
-            by_id,
             never_match: loading.never_match,
             version: version(sources),
             policies,
@@ -144,12 +143,6 @@ impl PolicySet {
     /// The policies, in the order of the files.
     pub fn policies(&self) -> impl Iterator<Item = PolicySummary> {
         self.policies.iter().map(|policy| policy.summary.clone())
-    }
-
-    /// The policy that Cedar names.
-    pub(crate) fn policy(&self, id: &cedar_policy::PolicyId) -> Option<&Loaded> {
-        let id: &str = id.as_ref();
-        self.by_id.get(id).and_then(|at| self.policies.get(*at))
     }
 }
 
@@ -204,6 +197,7 @@ struct Loading {
 struct Parsed {
     summary: PolicySummary,
     cedar: cedar_policy::Policy,
+    condition: Expr,
     clauses: check::Clauses,
 }
 
@@ -212,6 +206,8 @@ impl Parsed {
         Loaded {
             scope: Scope::of(&self.cedar, self.clauses.resources, members),
             needs: self.clauses.needs,
+            literals: self.cedar.entity_literals(),
+            condition: self.condition,
             summary: self.summary,
             cedar: self.cedar,
         }
@@ -247,29 +243,36 @@ impl Loading {
         };
         for template in set.templates() {
             let text = "uses a template slot (`?principal`, `?resource`); write out whom it is for";
-            let line = problem::line_of(&source.text, &template.to_cedar());
+            let line = problem::Places::new(&source.text).line_of(&template.to_cedar());
             self.problems.push(Problem::new(&source.name, line, text));
         }
+        let mut places = problem::Places::new(&source.text);
         for policy in set.policies() {
-            self.policy(source, policy);
+            let line = places.line_of(&policy.to_cedar().unwrap_or_default());
+            self.policy(source, line, policy);
         }
         self.texts.insert(source.name.clone(), source.text.clone());
     }
 
-    fn policy(&mut self, source: &Source, policy: &cedar_policy::Policy) {
-        let line = problem::line_of(&source.text, &policy.to_cedar().unwrap_or_default());
+    fn policy(&mut self, source: &Source, line: usize, policy: &cedar_policy::Policy) {
         let mut problems = Vec::new();
         let summary = annotations::read(policy, &source.name, line, &mut problems);
-        let clauses = match policy.to_pst() {
-            Ok(pst) => check::clauses(pst.body()).unwrap_or_else(|found| {
-                problems.extend(found);
-                check::Clauses::default()
-            }),
-            Err(error) => {
-                problems.push(format!("cannot be analysed: {error}"));
-                check::Clauses::default()
+        let mut condition = policy.as_ref().condition();
+        let mut clauses = check::Clauses::default();
+        match policy.to_pst() {
+            Ok(pst) => {
+                match check::clauses(pst.body()) {
+                    Ok(checked) => clauses = checked,
+                    Err(found) => problems.extend(found),
+                }
+                let guard = check::guard(pst.body());
+                if let Some((quick, template)) = compile::condition(pst.body(), guard.as_ref()) {
+                    clauses.needs = check::needs(&template);
+                    condition = quick;
+                }
             }
-        };
+            Err(error) => problems.push(format!("cannot be analysed: {error}")),
+        }
         let name = summary.as_ref().map_or("this policy", |s| s.id.as_str());
         for text in problems {
             self.problems
@@ -287,6 +290,7 @@ impl Loading {
         self.policies.push(Parsed {
             cedar: policy.new_id(cedar_policy::PolicyId::new(id)),
             summary,
+            condition,
             clauses,
         });
     }

@@ -60,7 +60,7 @@ impl Candidates {
 
 /// The job functions that a policy names anywhere.
 fn job_functions(policy: &Loaded) -> Vec<String> {
-    let uids = policy.cedar.entity_literals().into_iter();
+    let uids = policy.literals.iter();
     uids.filter(|uid| uid.type_name().basename() == "JobFunction")
         .map(|uid| uid.id().unescaped().to_owned())
         .collect()

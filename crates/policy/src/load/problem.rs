@@ -107,10 +107,34 @@ pub(super) fn line_of_label(text: &str, found: &dyn Diagnostic) -> Option<usize>
     Some(line_at(text, label.offset()))
 }
 
-/// The line on which `part` begins; 1 when it is not there.
-pub(super) fn line_of(text: &str, part: &str) -> usize {
-    text.find(part.trim_start())
-        .map_or(1, |offset| line_at(text, offset))
+/// Finds parts of a text one after the other, without beginning anew for each.
+pub(super) struct Places<'t> {
+    text: &'t str,
+    offset: usize,
+    line: usize,
+}
+
+impl<'t> Places<'t> {
+    pub(super) fn new(text: &'t str) -> Self {
+        Self {
+            text,
+            offset: 0,
+            line: 1,
+        }
+    }
+
+    /// The line on which `part` begins; 1 when it is not there.
+    pub(super) fn line_of(&mut self, part: &str) -> usize {
+        let part = part.trim_start();
+        let rest = self.text.get(self.offset..).unwrap_or_default();
+        let Some(skipped) = rest.find(part) else {
+            return self.text.find(part).map_or(1, |at| line_at(self.text, at));
+        };
+        let passed = rest.as_bytes().get(..skipped).unwrap_or_default();
+        self.line += passed.iter().filter(|b| **b == b'\n').count();
+        self.offset += skipped;
+        self.line
+    }
 }
 
 fn line_at(text: &str, offset: usize) -> usize {
