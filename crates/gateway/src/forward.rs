@@ -26,6 +26,7 @@ use crate::parse::UpstreamTarget;
 use crate::pool::PoolError;
 use crate::record::{Ending, Recorded};
 use crate::refusal::Refusal;
+use crate::stream::upgrade::Protocol;
 use crate::stream::{Trust, upgrade};
 
 /// A request with all that the steps before have found out about it.
@@ -46,8 +47,12 @@ pub struct Judged {
     pub session: SessionHandle,
     /// What is asked.
     pub action: Action,
+    /// The protocol that it asks to switch to.
+    pub upgrade: Option<Protocol>,
     /// Under which conditions.
     pub context: Context,
+    /// Its place in the limits, held until the answer is complete.
+    pub place: Arc<Place>,
 }
 
 impl Judged {
@@ -123,25 +128,12 @@ pub async fn forward(
         ));
     }
     let long = judged.action.is_long_running();
-    let upgrade = upgrade::requested(request.headers())?;
-    if upgrade.is_some() && !judged.action.may_upgrade() {
-        return Err(Refusal::bad_request(
-            "this path cannot be upgraded to another protocol",
-        ));
-    }
-    let person = judged.who.identity().id;
-    let place = gate
-        .limits
-        .enter(person, judged.cluster.name(), long, upgrade.is_some())?;
-    let headers = upstream_headers(&judged, request.headers()).await?;
     let mut ending = Ending::new(gate.clone(), &judged, long);
-    let trust = Trust::new(gate, &judged);
+    let headers = upstream_headers(&judged, request.headers()).await?;
+    let mut trust = Trust::new(gate, &judged);
 
-    if let Some(protocol) = upgrade {
-        return upgrade::open(
-            gate, judged, request, headers, protocol, trust, ending, place,
-        )
-        .await;
+    if let Some(protocol) = judged.upgrade {
+        return upgrade::open(gate, judged, request, headers, protocol, trust, ending).await;
     }
 
     let limit = if judged.is_proxied() {
@@ -157,22 +149,25 @@ pub async fn forward(
     *upstream.headers_mut() = headers;
     let target = judged.target.below(judged.cluster.upstream().base_path());
     let pool = judged.cluster.pool();
+    ending.sending();
     let sent = if long {
-        pool.send_own(&target, upstream)
-            .await
-            .map(|answer| (answer, None))
+        let answer = trust.outlasts(pool.send_own(&target, upstream)).await;
+        let answer = answer.map_err(|why| cut(&mut ending, &why))?;
+        answer.map(|answer| (answer, None))
     } else {
+        let person = judged.who.identity().id;
         pool.send_shared(person, &target, upstream).await
     };
     let (response, in_flight) = sent.map_err(|e| unanswered(gate, &judged, &mut ending, &e))?;
     let (mut head, body) = response.into_parts();
     ending.answered(head.status.as_u16());
     check_our_credential(&judged, head.status, &mut ending)?;
+    check_informational(&judged, head.status, &mut ending)?;
     check_redirect(&judged, &mut head, &mut ending)?;
     filter_answer_headers(&mut head.headers, judged.is_proxied());
 
     let answer = Answer::new(&judged, &head.headers, body, ending, recorded.durability)
-        .holding(place, in_flight)
+        .holding(judged.place.clone(), in_flight)
         .ending_with(long.then_some(trust));
     let answer = answer.durable_if_empty().await?;
     Ok(Response::from_parts(answer_head(head), Body::new(answer)))
@@ -258,6 +253,26 @@ pub(crate) fn check_our_credential(
     Err(Refusal::bad_upstream(judged.cluster.name().as_str(), why))
 }
 
+/// A switch of protocols that nobody asked for.
+fn check_informational(
+    judged: &Judged,
+    status: StatusCode,
+    ending: &mut Ending,
+) -> Result<(), Refusal> {
+    if !status.is_informational() {
+        return Ok(());
+    }
+    ending.ended("upstream-failed", "an interim answer as the last one");
+    let why = "it switched protocols without being asked";
+    Err(Refusal::bad_upstream(judged.cluster.name().as_str(), why))
+}
+
+/// The refusal of a stream whose trust ended before it was open.
+pub(crate) fn cut(ending: &mut Ending, why: &str) -> Refusal {
+    ending.ended("session-ended", why);
+    Refusal::unauthenticated(&format!("{why}: run `kubestile login`"))
+}
+
 /// A redirect is never followed, and is passed on only for what applications behind a `proxy`
 /// subresource do themselves: to a path of the same API server, put back below the cluster's prefix
 /// (CVE-2022-3172, CVE-2020-8559).
@@ -322,11 +337,13 @@ pub(crate) fn closing_answer(
     judged: &Judged,
     mut head: http::response::Parts,
     body: Incoming,
+    trust: Trust,
     ending: Ending,
-    place: Place,
 ) -> Response<Body> {
     filter_answer_headers(&mut head.headers, judged.is_proxied());
-    let answer = Answer::new(judged, &head.headers, body, ending, None).holding(place, None);
+    let answer = Answer::new(judged, &head.headers, body, ending, None)
+        .holding(judged.place.clone(), None)
+        .ending_with(Some(trust));
     head.headers
         .insert(header::CONNECTION, http::HeaderValue::from_static("close"));
     Response::from_parts(answer_head(head), Body::new(answer))

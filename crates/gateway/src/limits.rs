@@ -98,7 +98,7 @@ impl Limits {
         cluster: &ClusterName,
         long: bool,
         upgrade: bool,
-    ) -> Result<Place, Refusal> {
+    ) -> Result<Arc<Place>, Refusal> {
         let lane = lane_of(&self.people, &person, self.person);
         let of_person = lane
             .take(long)
@@ -107,10 +107,10 @@ impl Limits {
         let of_cluster = lane
             .take(long)
             .ok_or_else(|| Refusal::too_many("to this cluster", upgrade))?;
-        Ok(Place {
+        Ok(Arc::new(Place {
             _person: of_person,
             _cluster: of_cluster,
-        })
+        }))
     }
 }
 

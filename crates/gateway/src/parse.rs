@@ -11,6 +11,7 @@ use kubestile_core::request_info::RequestInfo;
 use crate::clusters::{Cluster, ClusterState};
 use crate::gate::Gate;
 use crate::refusal::Refusal;
+use crate::stream::upgrade::{self, Protocol};
 
 /// Where requests to clusters start.
 pub const PREFIX: &str = "/clusters/";
@@ -77,7 +78,7 @@ pub fn route(gate: &Gate, uri: &Uri) -> Result<(Arc<Cluster>, UpstreamTarget), R
     Ok((cluster, target))
 }
 
-/// The action that a request is.
+/// The action that a request is, and the protocol that it asks to switch to.
 ///
 /// # Errors
 /// 400 for whatever two programs could read differently.
@@ -85,12 +86,19 @@ pub fn parse<B>(
     cluster: &ClusterName,
     request: &Request<B>,
     target: &UpstreamTarget,
-) -> Result<Action, Refusal> {
+) -> Result<(Action, Option<Protocol>), Refusal> {
     check_framing(request)?;
+    let upgrade = upgrade::requested(request.headers())?;
     let info = RequestInfo::parse(request.method().as_str(), target.path(), target.query())
         .map_err(|e| Refusal::unreadable(&e))?;
     let impersonates = impersonates(request.headers())?;
-    Ok(Action::new(cluster.clone(), info, impersonates))
+    let action = Action::new(cluster.clone(), info, impersonates);
+    if upgrade.is_some() && !action.may_upgrade() {
+        return Err(Refusal::bad_request(
+            "this path cannot be upgraded to another protocol",
+        ));
+    }
+    Ok((action, upgrade))
 }
 
 /// What hyper lets through, but two programs could frame differently.

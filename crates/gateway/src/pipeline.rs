@@ -48,10 +48,15 @@ async fn steps(
         Ok(proven) => proven,
         Err(refusal) => return Err(record::refused(gate, connection, None, id, refusal)),
     };
-    let action = match parse(cluster.name(), &request, &target) {
-        Ok(action) => action,
+    let (action, upgrade) = match parse(cluster.name(), &request, &target) {
+        Ok(parsed) => parsed,
         Err(refusal) => return Err(record::refused(gate, connection, Some(&who), id, refusal)),
     };
+    // Before anything is written for it: who floods the gate must not fill the log.
+    let long = action.is_long_running();
+    let place = gate
+        .limits
+        .enter(who.identity().id, cluster.name(), long, upgrade.is_some())?;
     let context = gather(gate, connection, request.headers(), &action)?;
     let decision = decide(gate, id, &who, &action, &context);
     let judged = Judged {
@@ -63,7 +68,9 @@ async fn steps(
         who,
         session,
         action,
+        upgrade,
         context,
+        place,
     };
     let recorded = record::record(gate, &judged, request.headers(), &decision).await?;
     let permit = hold(&judged, decision)?;

@@ -51,7 +51,12 @@ pub async fn record(
         Refusal::unavailable(NO_LOG)
     };
     let pending = gate.audit.append(judged.id, &record).map_err(unrecorded)?;
-    let reads = judged.action.kind.is_read() && matches!(decision, Decision::Allow(_));
+    // A Secret's first byte is as good as its last.
+    let secret = judged
+        .action
+        .resource()
+        .is_some_and(|r| r.resource == "secrets");
+    let reads = judged.action.kind.is_read() && !secret && matches!(decision, Decision::Allow(_));
     if reads {
         let (receipt, durability) = pending.early();
         return Ok(Recorded {
@@ -167,7 +172,7 @@ impl Ending {
                 bytes_in: 0,
                 bytes_out: 0,
                 duration_micros: 0,
-                end: "client-closed".to_owned(),
+                end: "refused".to_owned(),
                 detail: String::new(),
             },
             upload: Arc::default(),
@@ -178,6 +183,11 @@ impl Ending {
     /// The counter of bytes from the client.
     pub fn upload(&self) -> Arc<std::sync::atomic::AtomicU64> {
         self.upload.clone()
+    }
+
+    /// It is being sent upstream: from now on an early end is the client's.
+    pub fn sending(&mut self) {
+        self.ended("client-closed", "");
     }
 
     /// The upstream answered with `status`.

@@ -42,6 +42,18 @@ impl Trust {
         self.0.as_mut().poll(cx)
     }
 
+    /// The result of `work`, if the trust lasts until it is there; else why the trust ended. After
+    /// that the trust must not be asked again.
+    ///
+    /// # Errors
+    /// Why the trust ended.
+    pub async fn outlasts<T>(&mut self, work: impl Future<Output = T>) -> Result<T, String> {
+        tokio::select! {
+            done = work => Ok(done),
+            why = self.0.as_mut() => Err(why),
+        }
+    }
+
     /// Waits until the trust has ended, and says why.
     pub async fn ended(self) -> String {
         self.0.await

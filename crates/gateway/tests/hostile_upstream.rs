@@ -4,6 +4,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::panic,
     clippy::indexing_slicing,
     clippy::string_slice,
     reason = "a test fails by panicking"
@@ -39,8 +40,14 @@ async fn an_answer_that_is_not_101_never_becomes_a_tunnel() {
             .send("GET /api/v1/namespaces/kube-system/secrets HTTP/1.1\r\nHost: g\r\n\r\n")
             .await;
         let all = client.read_to_end().await;
+        // A success is an API server that did not understand what was asked.
+        let status = if head.starts_with("200") {
+            "502"
+        } else {
+            &head[..3]
+        };
         assert!(
-            all.starts_with(&format!("HTTP/1.1 {}", &head[..3])),
+            all.starts_with(&format!("HTTP/1.1 {status}")),
             "{head}: {all}"
         );
         assert_eq!(all.matches("HTTP/1.1").count(), 1, "{head}: {all}");
@@ -187,4 +194,39 @@ async fn the_gates_own_401_does_not_send_people_to_log_in() {
         answer.starts_with("HTTP/1.1 502") && answer.contains("own credential"),
         "{answer}"
     );
+}
+
+/// An application behind a proxy that ignores the upgrade and answers without end: the answer ends
+/// with the session like every stream.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upgrade_answered_without_end_ends_with_its_session() {
+    let field =
+        Field::with_open_answer("HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\nfirst").await;
+    let mut client = field.connect().await;
+    let path = "/clusters/prod/api/v1/namespaces/shop/pods/web/proxy/events";
+    client
+        .send(&format!("GET {path} HTTP/1.1\r\nHost: g\r\n{UPGRADE}\r\n"))
+        .await;
+    client.read_until("first").await;
+    field.end_session().await;
+    client.read_to_end().await;
+}
+
+/// An API server that does not answer: the request ends with its session, and says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_is_not_open_yet_ends_with_its_session() {
+    for request in [
+        "GET /clusters/prod/api/v1/namespaces/shop/pods?watch=1 HTTP/1.1\r\nHost: g\r\n\r\n"
+            .to_owned(),
+        format!("GET {EXEC} HTTP/1.1\r\nHost: g\r\n{UPGRADE}\r\n"),
+    ] {
+        let field = Field::with_open_answer("").await;
+        let mut client = field.connect().await;
+        client.send(&request).await;
+        field.upstream_was_asked().await;
+        field.end_session().await;
+        let answer = client.read_answer().await;
+        assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+        assert!(answer.contains("kubestile login"), "{answer}");
+    }
 }

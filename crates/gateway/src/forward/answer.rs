@@ -2,6 +2,7 @@
 //! is durable, and never longer than the trust it stands on.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -34,7 +35,7 @@ pub(super) struct Answer {
     farewell: Farewell,
     at_boundary: bool,
     state: State,
-    _place: Option<Place>,
+    _place: Option<Arc<Place>>,
     _in_flight: Option<InFlight>,
 }
 
@@ -85,7 +86,7 @@ impl Answer {
     }
 
     /// Holds the request's places until the answer is complete or dropped.
-    pub(super) fn holding(mut self, place: Place, in_flight: Option<InFlight>) -> Self {
+    pub(super) fn holding(mut self, place: Arc<Place>, in_flight: Option<InFlight>) -> Self {
         self._place = Some(place);
         self._in_flight = in_flight;
         self
@@ -229,6 +230,8 @@ impl http_body::Body for Answer {
             }
             match std::task::ready!(this.poll_inner(cx)) {
                 Some(Ok(frame)) if durable => return this.pass(frame),
+                // Neither an empty frame nor trailers show that what is held is not the last data.
+                Some(Ok(frame)) if this.held.is_some() && !has_data(&frame) => {}
                 Some(Ok(frame)) => {
                     if let Some(earlier) = this.held.replace(frame) {
                         return this.pass(earlier);
@@ -278,6 +281,10 @@ impl Drop for Answer {
             self.ending.ended("complete", "");
         }
     }
+}
+
+fn has_data(frame: &Frame<Bytes>) -> bool {
+    frame.data_ref().is_some_and(|data| !data.is_empty())
 }
 
 /// In which format a last word can be said.

@@ -190,11 +190,14 @@ where
         }
     };
     let finish = finish_frame(&mut from, &mut to, framing, &mut buffer);
-    let _ = tokio::time::timeout(PATIENCE, finish).await;
+    // Cut in the middle of a frame, nothing can be said any more.
+    let whole = tokio::time::timeout(PATIENCE, finish)
+        .await
+        .unwrap_or(false);
     let status = refusal::end_of_stream(&why, request);
     let last = {
         let framing = lock();
-        if framing.at_boundary() {
+        if whole && framing.at_boundary() {
             framing.farewell(&status, &why)
         } else {
             Vec::new()
@@ -209,8 +212,13 @@ where
     End::Trust(why)
 }
 
-/// Passes on what is needed to complete the frame that has begun.
-async fn finish_frame<R, W>(from: &mut R, to: &mut W, framing: &Mutex<Framing>, buffer: &mut [u8])
+/// Passes on what is needed to complete the frame that has begun; `true` once the client has it all.
+async fn finish_frame<R, W>(
+    from: &mut R,
+    to: &mut W,
+    framing: &Mutex<Framing>,
+    buffer: &mut [u8],
+) -> bool
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
@@ -225,14 +233,14 @@ where
             .unwrap_or(usize::MAX)
             .min(buffer.len());
         let Some(space) = buffer.get_mut(..most).filter(|s| !s.is_empty() && !done) else {
-            return;
+            return done;
         };
         let Ok(n @ 1..) = from.read(space).await else {
-            return;
+            return false;
         };
         let bytes = space.get(..n).unwrap_or_default();
         if lock().saw_server(bytes).is_err() || to.write_all(bytes).await.is_err() {
-            return;
+            return false;
         }
     }
 }

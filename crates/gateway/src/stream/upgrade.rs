@@ -15,9 +15,8 @@ use super::relay::{self, Framing};
 use super::websocket::{ErrorChannel, Frames};
 use super::{Trust, spdy};
 use crate::body::Body;
-use crate::forward::Judged;
+use crate::forward::{self, Judged};
 use crate::gate::Gate;
-use crate::limits::Place;
 use crate::record::Ending;
 use crate::refusal::Refusal;
 
@@ -80,19 +79,14 @@ pub fn requested(headers: &HeaderMap) -> Result<Option<Protocol>, Refusal> {
 ///
 /// # Errors
 /// A refusal when the handshake is not in order on either side, or there is no answer.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "each is a proof or resource that the stream holds"
-)]
 pub async fn open(
     gate: &Arc<Gate>,
     judged: Judged,
     mut request: Request<Incoming>,
     mut headers: HeaderMap,
     protocol: Protocol,
-    trust: Trust,
+    mut trust: Trust,
     mut ending: Ending,
-    place: Place,
 ) -> Result<Response<Body>, Refusal> {
     if !request.body().is_end_stream() {
         return Err(Refusal::bad_request("an upgrade request has a body"));
@@ -104,7 +98,12 @@ pub async fn open(
     *upstream.headers_mut() = headers;
     let target = judged.target.below(judged.cluster.upstream().base_path());
     let name = judged.cluster.name().as_str().to_owned();
-    let sent = judged.cluster.pool().send_own(&target, upstream).await;
+    ending.sending();
+    let sent = judged.cluster.pool().send_own(&target, upstream);
+    let sent = trust
+        .outlasts(sent)
+        .await
+        .map_err(|why| forward::cut(&mut ending, &why))?;
     let mut response = sent.map_err(|error| {
         tracing::warn!(cluster = %name, request = %judged.id, error = %error, "no stream");
         ending.ended("upstream-failed", &error.to_string());
@@ -112,7 +111,7 @@ pub async fn open(
     })?;
     ending.answered(response.status().as_u16());
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return ordinary(&judged, response, ending, place);
+        return ordinary(&judged, response, trust, ending);
     }
     let accepted = offer.check(response.headers()).map_err(|why| {
         ending.ended("upstream-failed", why);
@@ -123,13 +122,19 @@ pub async fn open(
     let client = hyper::upgrade::on(&mut request);
     let upstream = hyper::upgrade::on(&mut response);
     gate.open.clone().spawn(async move {
-        let (Ok(client), Ok(upstream)) = tokio::join!(client, upstream) else {
-            ending.ended("client-closed", "the connection broke during the upgrade");
-            return;
+        let both = trust
+            .outlasts(async { tokio::join!(client, upstream) })
+            .await;
+        let (client, upstream) = match both {
+            Ok((Ok(client), Ok(upstream))) => (client, upstream),
+            Ok(_) => {
+                return ending.ended("client-closed", "the connection broke during the upgrade");
+            }
+            Err(why) => return ending.ended("session-ended", &why),
         };
         let (client, upstream) = (TokioIo::new(client), TokioIo::new(upstream));
         relay::join(client, upstream, framing, trust, judged.id, ending).await;
-        drop(place);
+        drop(judged.place);
     });
     Ok(answer)
 }
@@ -139,20 +144,23 @@ pub async fn open(
 fn ordinary(
     judged: &Judged,
     response: Response<Incoming>,
+    trust: Trust,
     mut ending: Ending,
-    place: Place,
 ) -> Result<Response<Body>, Refusal> {
     let (head, body) = response.into_parts();
-    crate::forward::check_our_credential(judged, head.status, &mut ending)?;
+    forward::check_our_credential(judged, head.status, &mut ending)?;
     // A success here would be an API server that did not understand the upgrade.
-    if head.status.is_redirection() || head.status.is_informational() {
+    let resource = judged.action.resource();
+    let streams = resource.is_none_or(|r| r.subresource != "proxy");
+    if head.status.is_redirection()
+        || head.status.is_informational()
+        || (streams && head.status.is_success())
+    {
         ending.ended("upstream-failed", "neither a stream nor an error");
-        let why = "it answered an upgrade with a redirect";
-        return Err(Refusal::bad_upstream(judged.cluster.name().as_str(), why));
+        let why = "it did not answer an upgrade with a stream or an error";
+        return Err(Refusal::bad_upstream(judged.cluster.name().as_str(), why).closing());
     }
-    Ok(crate::forward::closing_answer(
-        judged, head, body, ending, place,
-    ))
+    Ok(forward::closing_answer(judged, head, body, trust, ending))
 }
 
 fn framing(judged: &Judged, protocol: Protocol, accepted: &str) -> Framing {

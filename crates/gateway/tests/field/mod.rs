@@ -23,6 +23,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 const PATIENCE: Duration = Duration::from_secs(10);
+const SESSION: SessionId = SessionId::from_uuid(uuid::Uuid::from_u128(2));
 
 /// The gate, the API server behind it, and ana, who is an operator in `shop`.
 pub(crate) struct Field {
@@ -43,10 +44,19 @@ fn now() -> Timestamp {
 impl Field {
     /// Everything set up; the API server answers `answer` to whatever comes.
     pub(crate) async fn with_answer(answer: &str) -> Self {
+        Self::new(answer, false).await
+    }
+
+    /// The same, but the API server then keeps the connection open and says no more.
+    pub(crate) async fn with_open_answer(answer: &str) -> Self {
+        Self::new(answer, true).await
+    }
+
+    async fn new(answer: &str, open: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let authority = Authority::create(now()).unwrap();
         let requests = Arc::default();
-        let upstream = upstream(&authority, answer.to_owned(), Arc::clone(&requests)).await;
+        let upstream = upstream(&authority, answer.to_owned(), open, Arc::clone(&requests)).await;
         let kubeconfig = dir.path().join("kubeconfig");
         std::fs::write(&kubeconfig, config(upstream.port(), &authority)).unwrap();
         let upstream = Upstream::from_kubeconfig(Some(&kubeconfig), None)
@@ -87,6 +97,30 @@ impl Field {
         Client(tls)
     }
 
+    /// Ends ana's session.
+    pub(crate) async fn end_session(&self) {
+        let reason = kubestile_core::session::EndReason::EndedBy("a test".into());
+        assert!(
+            self.gate
+                .store
+                .end_session(SESSION, reason, now())
+                .await
+                .unwrap()
+        );
+    }
+
+    /// Waits until a request has reached the API server.
+    pub(crate) async fn upstream_was_asked(&self) {
+        let asked = async {
+            while self.upstream_requests().is_empty() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, asked)
+            .await
+            .expect("a request upstream");
+    }
+
     /// What the API server has received, one text a connection.
     pub(crate) fn upstream_requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
@@ -104,6 +138,7 @@ impl Drop for Field {
 async fn upstream(
     authority: &Authority,
     answer: String,
+    open: bool,
     requests: Arc<Mutex<Vec<String>>>,
 ) -> SocketAddr {
     let certificate = authority
@@ -138,6 +173,10 @@ async fn upstream(
                     .unwrap()
                     .push(String::from_utf8_lossy(&head).into_owned());
                 let _ = tls.write_all(answer.as_bytes()).await;
+                if open {
+                    let _ = tls.flush().await;
+                    while let Ok(1..) = tls.read(&mut buffer).await {}
+                }
                 let _ = tls.shutdown().await;
             });
         }
@@ -169,7 +208,7 @@ async fn ana(gate: &Gate, authority: &Authority) -> Arc<rustls::ClientConfig> {
     gate.store.add_person(identity.clone()).await.unwrap();
     let key = ClientKey::generate().unwrap();
     let request = CertificateRequest::read(&key.csr_pem().unwrap()).unwrap();
-    let id = SessionId::from_uuid(uuid::Uuid::from_u128(2));
+    let id = SESSION;
     let until = now().plus(Ttl::from_secs(600));
     let issued = authority
         .issue_client(&request, "ana", id, now(), until)
@@ -232,6 +271,23 @@ impl Client {
     /// Sends bytes as they are; a gate that has closed already is not an error here.
     pub(crate) async fn send(&mut self, text: &str) {
         let _ = self.0.write_all(text.as_bytes()).await;
+    }
+
+    /// Reads until `text` has come.
+    pub(crate) async fn read_until(&mut self, text: &str) {
+        let mut seen = String::new();
+        let read = async {
+            let mut buffer = [0; 4096];
+            while !seen.contains(text) {
+                match self.0.read(&mut buffer).await {
+                    Ok(n @ 1..) => seen.push_str(&String::from_utf8_lossy(&buffer[..n])),
+                    _ => panic!("closed after {seen:?}"),
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, read)
+            .await
+            .expect("an answer");
     }
 
     /// Everything until the gate closes.
