@@ -7,6 +7,8 @@
 //! the policies. No type of Cedar leaves this crate.
 
 mod attributes;
+#[cfg(test)]
+mod base_tests;
 mod check;
 mod compile;
 mod decide;

@@ -1,7 +1,9 @@
 //! Policies that load but look like mistakes.
 
+use kubestile_core::Obligation;
 use serde::Serialize;
 
+use crate::attributes::Needs;
 use crate::load::{Effect, Loaded, PolicySet};
 
 /// Forbids that every request of an action is judged by, before that is worth a warning.
@@ -32,6 +34,8 @@ impl PolicySet {
             .iter()
             .filter_map(|policy| Some(warning(policy, self.never_matches(policy)?)))
             .collect();
+        let unsatisfied = |policy: &Loaded| Some(warning(policy, wrong_satisfy(policy)?));
+        warnings.extend(self.policies.iter().filter_map(unsatisfied));
         warnings.extend(self.open_forbids());
         warnings
     }
@@ -86,6 +90,23 @@ impl PolicySet {
     }
 }
 
+/// An approval that would change nothing, or that a refusal does not speak of.
+fn wrong_satisfy(policy: &Loaded) -> Option<String> {
+    let id = policy.summary.id.as_str();
+    let named = policy.summary.satisfy.contains(&Obligation::Approval);
+    let read = policy.needs.has(Needs::APPROVAL);
+    match (policy.summary.effect, named, read) {
+        (Effect::Forbid, true, false) => Some(format!(
+            "`{id}` has `@satisfy(\"approval\")`, but an approval would change nothing; add \
+             `unless {{ context.approval }}`"
+        )),
+        (Effect::Forbid, false, true) => Some(format!(
+            "`{id}` is satisfied by an approval, but nobody is told; add `@satisfy(\"approval\")`"
+        )),
+        _ => None,
+    }
+}
+
 fn is_namespace(id: &str) -> bool {
     id.split_once('/').is_some_and(|(cluster, namespace)| {
         cluster.parse::<kubestile_core::ClusterName>().is_ok()
@@ -127,6 +148,28 @@ mod tests {
         assert_eq!(
             lint("@id(\"x\") @reason(\"a test\") permit(principal, action, resource);"),
             []
+        );
+    }
+
+    #[test]
+    fn finds_approvals_that_change_nothing_and_those_that_nobody_is_told_of() {
+        let forbid = |satisfy: &str, clause: &str| {
+            let found = lint(&format!(
+                "@id(\"x\") @reason(\"a test\") {satisfy} forbid(principal, action, resource) {clause};"
+            ));
+            found
+                .into_iter()
+                .map(|warning| warning.text)
+                .collect::<Vec<_>>()
+                .join("\n")
+        };
+        let (satisfy, unless) = ("@satisfy(\"approval\")", "unless { context.approval }");
+        assert!(forbid(satisfy, "").contains("would change nothing"));
+        assert!(forbid("", unless).contains("nobody is told"));
+        assert_eq!(forbid(satisfy, unless), "");
+        assert_eq!(
+            forbid("@satisfy(\"mfa\")", "unless { context.assurance > 2 }"),
+            ""
         );
     }
 

@@ -50,9 +50,7 @@ impl fmt::Display for Expected {
 /// The tests of a file, and what of it cannot be read.
 pub(super) fn file(source: &Source) -> (Vec<Case>, Vec<Failure>) {
     let (mut cases, mut failures) = (Vec::new(), Vec::new());
-    // The setting of the block that is open, and where it was opened.
-    let mut block: Option<(Setting, usize)> = None;
-    let mut other_fence = false;
+    let mut block = Block::Prose;
     let mut fail = |line: usize, text: &str, why: String| {
         failures.push(Failure {
             file: source.name.clone(),
@@ -63,26 +61,55 @@ pub(super) fn file(source: &Source) -> (Vec<Case>, Vec<Failure>) {
     };
     for (number, text) in (1..).zip(source.text.lines()) {
         let text = text.trim();
-        match (&mut block, text.strip_prefix("```")) {
-            (Some(_), Some(_)) => block = None,
-            (None, Some("request")) if !other_fence => block = Some((Setting::default(), number)),
-            (None, Some(_)) => other_fence = !other_fence,
-            (None, None) => {}
-            (Some(_), None) if text.is_empty() || text.starts_with('#') => {}
-            (Some((setting, _)), None) => match line(text, number, setting) {
-                Ok(case) => cases.extend(case),
-                Err(why) => fail(number, text, why),
+        let (ticks, info) = fence(text);
+        block = match block {
+            Block::Prose if ticks >= 3 && info == "request" => Block::Request {
+                setting: Box::default(),
+                opened: number,
             },
-        }
+            Block::Prose if ticks >= 3 => Block::Other { ticks },
+            Block::Other { ticks: opened } if ticks >= opened && info.is_empty() => Block::Prose,
+            Block::Request { .. } if ticks >= 3 && info.is_empty() => Block::Prose,
+            Block::Request {
+                mut setting,
+                opened,
+            } => {
+                if !text.is_empty() && !text.starts_with('#') {
+                    match line(text, number, &mut setting) {
+                        Ok(case) => cases.extend(case),
+                        Err(why) => fail(number, text, why),
+                    }
+                }
+                Block::Request { setting, opened }
+            }
+            same => same,
+        };
     }
-    if let Some((_, opened)) = block {
-        fail(
-            opened,
-            "```request",
-            "the block is not closed; write ``` after it".to_owned(),
-        );
+    if let Block::Request { opened, .. } = block {
+        let why = "the block is not closed; write ``` after it";
+        fail(opened, "```request", why.to_owned());
     }
     (cases, failures)
+}
+
+/// Where in the text a line is.
+enum Block {
+    Prose,
+    /// A fenced block of something else, which ends with at least as many ticks as it began with.
+    Other {
+        ticks: usize,
+    },
+    /// A block of tests: the setting so far, and the line on which it was opened.
+    Request {
+        setting: Box<Setting>,
+        opened: usize,
+    },
+}
+
+/// The backticks that a line begins with, and what follows them.
+fn fence(text: &str) -> (usize, &str) {
+    let info = text.trim_start_matches('`');
+    (text.len() - info.len(), info.trim())
 }
 
 /// A line of a block: a test, or a setting for those below it.

@@ -89,3 +89,26 @@ fn a_policy_without_a_test_is_named() {
     assert_eq!(report.untested.len(), base().policies().count());
     assert!(!report.is_good());
 }
+
+/// The policy that the README shows does what the tests that it shows say.
+#[test]
+fn the_example_of_the_readme_works() {
+    let readme = include_str!("../../../../policies/README.md");
+    let between = |from: &str, to: &str| {
+        let (_, rest) = readme.split_once(from).unwrap();
+        rest.split_once(to).unwrap().0.to_owned()
+    };
+    let mut sources = base_sources();
+    sources.push(Source::new("example.cedar", between("```cedar\n", "```")));
+    let set = PolicySet::load(&sources).unwrap();
+    assert_eq!(set.lint(), []);
+    let tests = Source::new("example.md", between("````markdown\n", "````"));
+    let report = run(&set, &[tests]);
+    assert_eq!((report.passed, report.failures), (2, vec![]));
+    let report = run(&set, &[Source::new("README.md", readme)]);
+    assert_eq!(
+        (report.passed, report.failures),
+        (0, vec![]),
+        "shown, not run"
+    );
+}
