@@ -138,7 +138,7 @@ impl PolicySet {
 
     /// The answer to a question, by the same logic as [`PolicySet::decide`] but without proof.
     pub fn evaluate(&self, question: &Question<'_>) -> Outcome {
-        let found = self.findings(question, &roles(question), Reach::Slice);
+        let found = self.findings(question, &roles(question));
         let no_permit = found.is_ok_and_no_permit();
         let outcome = conclude(found);
         match outcome {
@@ -151,14 +151,6 @@ impl PolicySet {
             outcome => outcome,
         }
     }
-}
-
-/// Whether only what can matter is judged, or every policy (the oracle of a property test).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reach {
-    Slice,
-    #[cfg(test)]
-    Everything,
 }
 
 /// What Cedar found, or the id of what the program itself denies.
@@ -253,71 +245,58 @@ pub(crate) fn parts(action: &Action) -> impl Iterator<Item = Judged<'_>> {
     std::iter::once(Judged::Action).chain(subjects)
 }
 
-impl PolicySet {
-    /// Judges the action, and each of those whom the client asks to be, for someone with `roles`.
-    /// Every part needs a permit; every forbid counts.
-    pub(crate) fn findings(
-        &self,
-        question: &Question<'_>,
-        roles: &[&str],
-        reach: Reach,
-    ) -> Findings<'_> {
-        if question.action.kind == ActionKind::Unknown {
-            return Findings::denied(UNKNOWN_ACTION);
-        }
-        if let Some(asked_for) = &question.action.impersonates
-            && (asked_for.user.is_empty() || asked_for.groups.len() > MAX_SUBJECTS)
-        {
-            return Findings::denied(UNREADABLE_TARGET);
-        }
-        let mut all = Findings {
-            denied: None,
-            permits: Vec::new(),
-            permitted: true,
-            forbids: Vec::new(),
-        };
-        for part in parts(question.action) {
-            let part = self.part(question, part, roles, reach);
-            all.denied = all.denied.or(part.denied);
-            all.permitted &= part.permitted;
-            all.permits.extend(part.permits);
-            all.forbids.extend(part.forbids);
-        }
-        all
+/// Judges every part of a request. Every part needs a permit; every forbid counts.
+fn all_parts<'p>(
+    action: &Action,
+    mut judge: impl FnMut(Judged<'_>) -> Findings<'p>,
+) -> Findings<'p> {
+    if action.kind == ActionKind::Unknown {
+        return Findings::denied(UNKNOWN_ACTION);
     }
+    if let Some(asked_for) = &action.impersonates
+        && (asked_for.user.is_empty() || asked_for.groups.len() > MAX_SUBJECTS)
+    {
+        return Findings::denied(UNREADABLE_TARGET);
+    }
+    let mut all = Findings {
+        denied: None,
+        permits: Vec::new(),
+        permitted: true,
+        forbids: Vec::new(),
+    };
+    for part in parts(action) {
+        let part = judge(part);
+        all.denied = all.denied.or(part.denied);
+        all.permitted &= part.permitted;
+        all.permits.extend(part.permits);
+        all.forbids.extend(part.forbids);
+    }
+    all
+}
 
-    fn part(
-        &self,
-        question: &Question<'_>,
-        judged: Judged<'_>,
-        roles: &[&str],
-        reach: Reach,
-    ) -> Findings<'_> {
+impl PolicySet {
+    /// What the policies say of a request of someone with `roles`.
+    pub(crate) fn findings(&self, question: &Question<'_>, roles: &[&str]) -> Findings<'_> {
+        let action = question.action;
         let principals = self.vocabulary.principals(question, roles);
-        let places = self.vocabulary.places(question.action);
+        let places = self.vocabulary.places(action);
         let within = Within {
             principals: &principals,
             places: &places,
         };
-        #[cfg(test)]
-        if reach == Reach::Everything {
-            return self.judge_everything(question, judged, within);
-        }
-        let _ = reach;
-        let (kind, resource) = (
-            judged.kind(question.action),
-            judged.resource(question.action),
-        );
-        let buckets = self.index.buckets(kind, &principals, &places, resource);
-        let needs = buckets.iter().fold(Needs::NONE, |n, b| n.and(b.needs));
-        let mentioned = |name| buckets.iter().any(|bucket| bucket.mentions(name));
-        let asked = self
-            .vocabulary
-            .ask(question, judged, within, needs, mentioned);
-        match asked {
-            Ok(asked) => self.judge(asked, &buckets),
-            Err(_) => Findings::denied(UNREADABLE_TARGET),
-        }
+        all_parts(action, |part| {
+            let (kind, resource) = (part.kind(action), part.resource(action));
+            let buckets = self.index.buckets(kind, &principals, &places, resource);
+            let needs = buckets.iter().fold(Needs::NONE, |n, b| n.and(b.needs));
+            let mentioned = |name| buckets.iter().any(|bucket| bucket.mentions(name));
+            match self
+                .vocabulary
+                .ask(question, part, within, needs, mentioned)
+            {
+                Ok(asked) => self.judge(asked, &buckets),
+                Err(_) => Findings::denied(UNREADABLE_TARGET),
+            }
+        })
     }
 
     /// Evaluates the conditions of the policies in `buckets`.
@@ -343,45 +322,6 @@ impl PolicySet {
                 _ => errors = true,
             }
         }
-        Findings {
-            denied: errors.then_some(EVALUATION_ERROR),
-            permitted: !permits.is_empty(),
-            permits,
-            forbids,
-        }
-    }
-
-    /// What Cedar's own authorizer finds when it is asked all policies, permits and forbids apart.
-    #[cfg(test)]
-    fn judge_everything(
-        &self,
-        question: &Question<'_>,
-        judged: Judged<'_>,
-        within: Within<'_>,
-    ) -> Findings<'_> {
-        let asked = self
-            .vocabulary
-            .ask(question, judged, within, Needs::ALL, |_| true);
-        let Ok(asked) = asked else {
-            return Findings::denied(UNREADABLE_TARGET);
-        };
-        let (request, entities) = (asked.request.into(), asked.entities.into());
-        let mut errors = false;
-        let mut matching = |effect: Effect| -> Vec<&Loaded> {
-            let policies = self.policies.iter().filter(|p| p.summary.effect == effect);
-            let set = cedar_policy::PolicySet::from_policies(policies.map(|p| p.cedar.clone()));
-            let authorizer = cedar_policy::Authorizer::new();
-            let response = authorizer.is_authorized(&request, &set.unwrap(), &entities);
-            errors |= response.diagnostics().errors().next().is_some();
-            let ids: Vec<String> = response
-                .diagnostics()
-                .reason()
-                .map(|id| id.to_string())
-                .collect();
-            let is_named = |p: &&Loaded| ids.iter().any(|id| id == p.summary.id.as_str());
-            self.policies.iter().filter(is_named).collect()
-        };
-        let (permits, forbids) = (matching(Effect::Permit), matching(Effect::Forbid));
         Findings {
             denied: errors.then_some(EVALUATION_ERROR),
             permitted: !permits.is_empty(),

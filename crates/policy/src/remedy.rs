@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use kubestile_core::ActionKind;
 
-use crate::decide::{Outcome, Question, Reach, conclude};
+use crate::decide::{Outcome, Question, conclude};
 use crate::entities::{includes, roles};
 use crate::load::{Effect, Loaded, PolicySet};
 
@@ -79,7 +79,7 @@ pub(crate) fn find(set: &PolicySet, question: &Question<'_>) -> Option<String> {
         with.extend(set.vocabulary.roles().filter(|other| includes(role, other)));
         with.sort_unstable();
         with.dedup();
-        let needs = match conclude(set.findings(question, &with, Reach::Slice)) {
+        let needs = match conclude(set.findings(question, &with)) {
             Outcome::Allow(_) => "",
             Outcome::Hold(_) => "; the request then needs an approval or the like too",
             Outcome::Deny(_) => continue,
