@@ -69,6 +69,7 @@ pub(crate) struct Server {
     health: Option<TcpListener>,
     admin: AdminSocket,
     url: GateUrl,
+    signals: signals::Signals,
 }
 
 impl Server {
@@ -116,6 +117,8 @@ impl Server {
         };
         let admin = admin_socket(config)?;
         Ok(Self {
+            // Before anybody is told that it serves: a signal without its handler ends the process.
+            signals: signals::Signals::new()?,
             gate,
             state,
             authority,
@@ -160,9 +163,9 @@ impl Server {
             listener,
             health,
             admin,
+            signals,
             ..
         } = self;
-        let signals = signals::Signals::new()?;
         record_start(&gate, &state, &self.authority).await?;
         let mut beside = tokio::task::JoinSet::new();
         clusters.start();

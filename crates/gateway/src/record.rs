@@ -222,7 +222,7 @@ impl Drop for Ending {
         }
         let id = completion.request;
         let record = Record::new(self.gate.now(), Event::Completion(completion));
-        if let Err(error) = self.gate.audit.append(id, &record) {
+        if let Err(error) = self.gate.audit.append_later(&record) {
             tracing::error!(request = %id, error = %error, "a completion could not be recorded");
         }
     }

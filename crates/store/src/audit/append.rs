@@ -72,7 +72,7 @@ impl AuditLog {
     /// # Errors
     /// [`AuditError::Backlog`] if too much is waiting already: nothing may be forwarded then.
     pub fn append(&self, request: RequestId, record: &Record) -> Result<Pending, AuditError> {
-        let (index, durability) = self.push(record)?;
+        let (index, durability) = self.push(record, true)?;
         Ok(Pending {
             request,
             index,
@@ -85,13 +85,22 @@ impl AuditLog {
     /// # Errors
     /// As [`AuditLog::append`]: then nothing may be changed.
     pub fn append_change(&self, record: &Record) -> Result<Durability, AuditError> {
-        self.push(record).map(|(_, durability)| durability)
+        self.push(record, true).map(|(_, durability)| durability)
     }
 
-    fn push(&self, record: &Record) -> Result<(u64, Durability), AuditError> {
+    /// The same for a record that nobody waits for, as that of a request's end. It shares the sync of
+    /// the next record that somebody waits for, or has its own some milliseconds later.
+    ///
+    /// # Errors
+    /// As [`AuditLog::append`].
+    pub fn append_later(&self, record: &Record) -> Result<(), AuditError> {
+        self.push(record, false).map(drop)
+    }
+
+    fn push(&self, record: &Record, awaited: bool) -> Result<(u64, Durability), AuditError> {
         // Most of the work, done before the lock.
         let entry = Entry::new(record.canonical_bytes()?);
-        let (index, fate) = self.shared().push(entry)?;
+        let (index, fate) = self.shared().push(entry, awaited)?;
         Ok((index, Durability { fate }))
     }
 

@@ -48,10 +48,17 @@ pub(super) enum Fate {
     Failed(Failure),
 }
 
+/// So long a record that nobody waits for may wait for one that somebody waits for, and share its sync.
+const LINGER: Duration = Duration::from_millis(5);
+
 /// Entries that become durable by one sync.
 struct Batch {
     entries: Vec<Entry>,
     bytes: usize,
+    /// Somebody waits for one of them.
+    awaited: bool,
+    /// When the first of them came.
+    since: Instant,
     fate: watch::Sender<Fate>,
 }
 
@@ -60,6 +67,8 @@ impl Batch {
         Self {
             entries: Vec::new(),
             bytes: 0,
+            awaited: false,
+            since: Instant::now(),
             fate: watch::Sender::new(Fate::Waiting),
         }
     }
@@ -159,7 +168,12 @@ fn io_error(name: &'static str, source: io::Error) -> OpenError {
 
 impl Shared {
     /// Gives an entry its index and queues it; with the index comes word of its batch.
-    pub(super) fn push(&self, entry: Entry) -> Result<(u64, watch::Receiver<Fate>), AuditError> {
+    /// An entry that is not `awaited` may linger a little.
+    pub(super) fn push(
+        &self,
+        entry: Entry,
+        awaited: bool,
+    ) -> Result<(u64, watch::Receiver<Fate>), AuditError> {
         let mut queue = self.lock();
         if queue.failed {
             return Err(self.failure());
@@ -179,10 +193,11 @@ impl Shared {
         queue.backlog += 1;
         queue.backlog_bytes += bytes;
         queue.held_bytes += bytes;
+        let lingering = queue.waiting.back().is_none_or(|batch| !batch.awaited);
         let idle = queue.waiting.is_empty();
-        let fate = queue.enqueue(entry);
+        let fate = queue.enqueue(entry, awaited);
         drop(queue);
-        if idle {
+        if idle || (awaited && lingering) {
             self.pushed.notify_one();
         }
         Ok((index, fate))
@@ -242,7 +257,16 @@ impl Shared {
 }
 
 impl Queue {
-    fn enqueue(&mut self, entry: Entry) -> watch::Receiver<Fate> {
+    /// Whether the first batch has nobody who waits for it, and may wait itself.
+    fn lingers(&self) -> bool {
+        let first = self.waiting.front();
+        self.waiting.len() == 1
+            && !self.closed
+            && !self.failed
+            && first.is_some_and(|b| !b.awaited && !b.is_full() && b.since.elapsed() < LINGER)
+    }
+
+    fn enqueue(&mut self, entry: Entry, awaited: bool) -> watch::Receiver<Fate> {
         if self.waiting.back().is_none_or(Batch::is_full) {
             self.waiting.push_back(Batch::new());
         }
@@ -250,6 +274,7 @@ impl Queue {
             Some(batch) => {
                 batch.bytes += entry.bytes.len();
                 batch.entries.push(entry);
+                batch.awaited |= awaited;
                 batch.fate.subscribe()
             }
             // There is one by now; without it the entry would be lost, and whoever waits hears so.
@@ -285,6 +310,9 @@ impl Shared {
         let mut queue = self.lock();
         while queue.waiting.is_empty() && !queue.closed && !queue.failed {
             queue = wait(&self.pushed, queue);
+        }
+        while queue.lingers() {
+            queue = wait_for(&self.pushed, queue, LINGER);
         }
         queue.waiting.pop_front()
     }
