@@ -58,8 +58,9 @@ impl Gate {
     }
 
     /// Starts it and waits until its log says where it listens.
-    fn spawn(mut command: Command, home: tempfile::TempDir) -> Self {
+    fn spawn(command: Command, home: tempfile::TempDir) -> Self {
         let log = home.path().join("gate.log");
+        let mut command = ending_with_us(&command);
         command
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(&log).expect("a log"));
@@ -97,7 +98,8 @@ impl Gate {
     }
 
     fn stop(&mut self) {
-        let _ = self.child.kill();
+        // Closing its standard input ends it.
+        drop(self.child.stdin.take());
         let _ = self.child.wait();
     }
 
@@ -171,6 +173,26 @@ impl Gate {
     pub fn end_sessions(&self, person: &Person) {
         self.admin_ok(&["sessions", "end", "--all", "--person", &person.name]);
     }
+}
+
+/// The same command in a shell that ends it once its standard input is closed: also when this process
+/// dies, or keeps the gate in a static that is never dropped.
+fn ending_with_us(command: &Command) -> Command {
+    const SCRIPT: &str =
+        r#"exec 3<&0; (cat <&3 >/dev/null; kill -9 $$) 2>/dev/null & exec "$@" </dev/null 3<&-"#;
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", SCRIPT, "sh"])
+        .arg(command.get_program())
+        .args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell.stdin(Stdio::piped());
+    shell
 }
 
 /// Scheme, host and port of the first address in `text` that starts with `prefix`; of a plain one only
