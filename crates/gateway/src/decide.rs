@@ -8,19 +8,21 @@ use kubestile_core::context::Context;
 use kubestile_core::decision::Decision;
 use kubestile_core::identity::VerifiedIdentity;
 use kubestile_core::ids::RequestId;
+use kubestile_policy::PolicySet;
 
 use crate::gate::Gate;
 
 /// The decision of the policies in force.
 pub fn decide(
     gate: &Gate,
+    policies: &PolicySet,
     id: RequestId,
     who: &VerifiedIdentity,
     action: &Action,
     context: &Context,
 ) -> Decision {
     let started = Instant::now();
-    let decision = gate.policies.load().decide(id, who, action, context);
+    let decision = policies.decide(id, who, action, context);
     gate.metrics.decided(
         action.cluster.as_str(),
         action.kind.as_str(),

@@ -15,6 +15,7 @@ use kubestile_core::decision::Permit;
 use kubestile_core::identity::VerifiedIdentity;
 use kubestile_core::ids::RequestId;
 use kubestile_core::impersonate::{self, Impersonation, Passage};
+use kubestile_policy::PolicySet;
 use kubestile_store::SessionHandle;
 
 use self::answer::Answer;
@@ -51,6 +52,8 @@ pub struct Judged {
     pub upgrade: Option<Protocol>,
     /// Under which conditions.
     pub context: Context,
+    /// The policies that judged it.
+    pub policies: Arc<PolicySet>,
     /// Its place in the limits, held until the answer is complete.
     pub place: Arc<Place>,
 }

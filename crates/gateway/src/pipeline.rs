@@ -58,7 +58,9 @@ async fn steps(
         .limits
         .enter(who.identity().id, cluster.name(), long, upgrade.is_some())?;
     let context = gather(gate, connection, request.headers(), &action)?;
-    let decision = decide(gate, id, &who, &action, &context);
+    // One set for decision and record, whatever is loaded meanwhile.
+    let policies = gate.policies.load_full();
+    let decision = decide(gate, &policies, id, &who, &action, &context);
     let judged = Judged {
         id,
         started,
@@ -70,6 +72,7 @@ async fn steps(
         action,
         upgrade,
         context,
+        policies,
         place,
     };
     let recorded = record::record(gate, &judged, request.headers(), &decision).await?;

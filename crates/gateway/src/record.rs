@@ -44,7 +44,7 @@ pub async fn record(
 ) -> Result<Recorded, Refusal> {
     let record = Record::new(
         gate.now(),
-        Event::Decision(Box::new(describe(gate, judged, headers, decision))),
+        Event::Decision(Box::new(describe(judged, headers, decision))),
     );
     let unrecorded = |error: kubestile_store::audit::AuditError| {
         tracing::error!(request = %judged.id, error = %error, "a decision could not be recorded");
@@ -73,20 +73,19 @@ pub async fn record(
     })
 }
 
-fn describe(gate: &Gate, judged: &Judged, headers: &HeaderMap, decision: &Decision) -> Decided {
+fn describe(judged: &Judged, headers: &HeaderMap, decision: &Decision) -> Decided {
     let agent = headers
         .get(header::USER_AGENT)
         .and_then(|v| v.to_str().ok())
         .unwrap_or_default();
     let actor = Actor::new(&judged.who, judged.source.ip(), agent);
-    let version = gate.policies.load().version().to_owned();
     let mut decided = Decided::new(
         judged.id,
         actor,
         &judged.action,
         digest(judged),
         decision,
-        &version,
+        judged.policies.version(),
     );
     decided.invocation = judged.context.invocation.present().map(|i| Invoked {
         session: clip(&i.session),
@@ -123,7 +122,8 @@ fn digest(judged: &Judged) -> String {
 }
 
 /// Records a refusal that came before a decision, and gives it back. It is not waited for: nothing
-/// takes effect. Refusals to strangers are recorded only so often, and counted always. What cannot be recorded is at least counted, and said in the gate's own log.
+/// takes effect. Refusals to strangers are recorded only so often, and counted always.
+/// What cannot be recorded is said in the gate's own log.
 pub fn refused(
     gate: &Gate,
     connection: &Connection,
@@ -142,7 +142,7 @@ pub fn refused(
         status: refusal.status().as_u16(),
         reason: clip(refusal.message()),
     };
-    if let Err(error) = gate.audit.append(id, &Record::new(gate.now(), event)) {
+    if let Err(error) = gate.audit.append_later(&Record::new(gate.now(), event)) {
         tracing::warn!(request = %id, error = %error, "a refusal could not be recorded");
     }
     refusal
