@@ -1,0 +1,584 @@
+//! What the API server's own configuration says about who may come in.
+
+use serde_json::Value;
+
+use crate::exception::instant;
+use crate::facts::Facts;
+use crate::snapshot::{ApiServer, ConfigFile};
+use crate::verdict::{Change, Class, Evidence, Fix, Judged, Verdict, undecided};
+
+use super::NEEDS_AUDIT;
+
+/// The longest life of a person's token, in seconds.
+const HOUR: i64 = 3600;
+/// The longest life of a signed client certificate, in seconds.
+const DAY: i64 = 86_400;
+
+fn flag(server: &ApiServer, name: &str, text: &str) -> Evidence {
+    let line = server.flag(name).map_or(0, |f| f.line);
+    let line = u32::try_from(line).unwrap_or(0);
+    Evidence::named(Class::Flag, &server.place, format!("--{name}"), text).at(line)
+}
+
+fn set(name: &str, value: &str) -> Change {
+    Change::Flag {
+        name: name.to_owned(),
+        value: Some(value.to_owned()),
+    }
+}
+
+fn unset(name: &str) -> Change {
+    Change::Flag {
+        name: name.to_owned(),
+        value: None,
+    }
+}
+
+/// S0-07
+pub(super) fn token_file(facts: &Facts<'_>) -> Judged {
+    let server = facts.api_server()?;
+    let name = "token-auth-file";
+    let Some(value) = server.value(name) else {
+        return Ok(Verdict::pass(
+            "the API server reads no file of static tokens",
+        ));
+    };
+    let seen = flag(
+        server,
+        name,
+        &format!("static tokens are read from `{value}`"),
+    );
+    Ok(
+        Verdict::fail("the API server accepts static tokens from a file")
+            .seen(seen)
+            .mend(|| Fix::changes("remove the flag", vec![unset(name)])),
+    )
+}
+
+/// S0-08
+pub(super) fn always_allow(facts: &Facts<'_>) -> Judged {
+    if let Ok(true) = facts.snapshot.nobody.get() {
+        let seen = Evidence::named(
+            Class::Probe,
+            "SubjectAccessReview",
+            "status.allowed",
+            "an invented user with no binding may delete nodes",
+        );
+        return Ok(Verdict::fail("the API server allows everybody everything")
+            .seen(seen)
+            .mend(|| {
+                Fix::changes(
+                    "judge by roles",
+                    vec![set("authorization-mode", "Node,RBAC")],
+                )
+            }));
+    }
+    if let Ok(modes) = authorizers(facts) {
+        let always = modes.iter().any(|m| m == "AlwaysAllow");
+        return Ok(match always {
+            false => Verdict::pass(format!("requests are judged by {}", modes.join(", "))),
+            true => Verdict::fail("the API server allows everybody everything").mend(|| {
+                Fix::changes(
+                    "judge by roles",
+                    vec![set("authorization-mode", "Node,RBAC")],
+                )
+            }),
+        });
+    }
+    let _denied = facts.snapshot.nobody.get()?;
+    Ok(Verdict::pass("an invented user with no binding is refused").sure(90))
+}
+
+/// The authorizers in their order, from the flags or the file they name.
+pub(super) fn authorizers(facts: &Facts<'_>) -> Result<Vec<String>, crate::verdict::Undecided> {
+    let server = facts.api_server()?;
+    if server.value("authorization-config").is_some() {
+        let file = facts.snapshot.control_plane.authorization.get()?;
+        let list = file.content.get("authorizers").and_then(Value::as_array);
+        let kinds = list.into_iter().flatten();
+        return Ok(kinds
+            .filter_map(|a| a.get("type").and_then(Value::as_str))
+            .map(str::to_owned)
+            .collect());
+    }
+    // Nothing said means AlwaysAllow; so upstream's own default.
+    let modes = server.value("authorization-mode").unwrap_or("AlwaysAllow");
+    Ok(modes.split(',').map(|m| m.trim().to_owned()).collect())
+}
+
+/// S0-13
+pub(super) fn audit_on(facts: &Facts<'_>) -> Judged {
+    let server = facts.api_server()?;
+    let policy = server.value("audit-policy-file");
+    let sink = server
+        .value("audit-log-path")
+        .or(server.value("audit-webhook-config-file"));
+    let missing = match (policy, sink) {
+        (Some(_), Some(sink)) => {
+            return Ok(Verdict::pass(format!("requests are written to `{sink}`")));
+        }
+        (None, Some(_)) => (
+            "audit-policy-file",
+            "there is a log, and no policy that fills it",
+        ),
+        (Some(_), None) => (
+            "audit-log-path",
+            "there is a policy, and no log that it fills",
+        ),
+        (None, None) => ("audit-policy-file", "there is neither a policy nor a log"),
+    };
+    let (name, text) = missing;
+    Ok(Verdict::fail("the API server keeps no audit log")
+        .seen(flag(server, name, text))
+        .mend(|| {
+            Fix::changes(
+                "write what is asked of the API server to a log",
+                vec![
+                    set("audit-policy-file", "/etc/kubernetes/audit-policy.yaml"),
+                    set("audit-log-path", "/var/log/kubernetes/audit.log"),
+                ],
+            )
+        }))
+}
+
+/// S1-01
+pub(super) fn federated(facts: &Facts<'_>) -> Judged {
+    let distribution = facts.snapshot.cluster.distribution;
+    if distribution.is_managed() {
+        return Ok(Verdict::pass(format!(
+            "{distribution} logs people in through its cloud's identities"
+        ))
+        .sure(70));
+    }
+    let server = facts.api_server()?;
+    for name in [
+        "oidc-issuer-url",
+        "authentication-token-webhook-config-file",
+    ] {
+        if server.value(name).is_some() {
+            return Ok(
+                Verdict::pass("people can log in through an identity provider")
+                    .seen(flag(server, name, "federated login"))
+                    .sure(70),
+            );
+        }
+    }
+    if server.value("authentication-config").is_some() {
+        let file = facts.authentication()?;
+        if let [issuer, ..] = issuers(file).as_slice() {
+            let url = issuer.pointer("/issuer/url").and_then(Value::as_str);
+            return Ok(
+                Verdict::pass("people can log in through an identity provider")
+                    .seen(config(file, "jwt[0].issuer.url", url.unwrap_or_default()))
+                    .sure(70),
+            );
+        }
+    }
+    Ok(Verdict::fail("the API server knows no identity provider")
+        .seen(flag(server, "authentication-config", "not set, nor --oidc-issuer-url"))
+        .mend(|| {
+            Fix::changes(
+                "name your identity provider in an AuthenticationConfiguration, or put a gate before the cluster (`kubestile up`)",
+                vec![set("authentication-config", "/etc/kubernetes/authentication.yaml")],
+            )
+        }))
+}
+
+fn config(file: &ConfigFile, field: &str, text: &str) -> Evidence {
+    Evidence::named(Class::Config, &file.place, field, text)
+}
+
+fn issuers(file: &ConfigFile) -> Vec<&Value> {
+    let list = file.content.get("jwt").and_then(Value::as_array);
+    list.into_iter().flatten().collect()
+}
+
+/// All CEL expressions under a list of rules of an issuer.
+fn expressions<'v>(issuer: &'v Value, list: &str) -> Vec<&'v str> {
+    let rules = issuer.get(list).and_then(Value::as_array);
+    rules
+        .into_iter()
+        .flatten()
+        .filter_map(|r| r.get("expression").and_then(Value::as_str))
+        .collect()
+}
+
+/// The issuers, or why controls about them cannot be decided.
+fn known_issuers<'a>(facts: &Facts<'a>) -> Result<(&'a ConfigFile, Vec<&'a Value>), Judged> {
+    let file = facts.authentication().map_err(Err)?;
+    let list = issuers(file);
+    match list.is_empty() {
+        true => Err(Ok(Verdict::fail("no identity provider is configured")
+            .seen(config(file, "jwt", "it lists no issuer")))),
+        false => Ok((file, list)),
+    }
+}
+
+/// Every issuer must satisfy `holds`; those that do not are the evidence.
+fn every_issuer(
+    facts: &Facts<'_>,
+    pass: &str,
+    fail: &str,
+    holds: impl Fn(&Value) -> Result<(), String>,
+) -> Judged {
+    let (file, list) = match known_issuers(facts) {
+        Ok(found) => found,
+        Err(judged) => return judged,
+    };
+    let mut evidence = Vec::new();
+    for (index, issuer) in list.iter().enumerate() {
+        if let Err(text) = holds(issuer) {
+            evidence.push(config(file, &format!("jwt[{index}]"), &text));
+        }
+    }
+    let sure = if file.proved { 100 } else { 80 };
+    Ok(Verdict::of(evidence, pass, |_| fail.to_owned()).sure(sure))
+}
+
+/// S1-02
+pub(super) fn multi_factor(facts: &Facts<'_>) -> Judged {
+    if let Ok(gate) = facts.gate()
+        && gate.multi_factor == Some(true)
+    {
+        return Ok(Verdict::pass("the gate lets nobody in with one factor").sure(80));
+    }
+    every_issuer(
+        facts,
+        "every issuer's tokens must say that more than one factor was used",
+        "tokens of a login with one factor are accepted",
+        |issuer| {
+            let mut rules = expressions(issuer, "claimValidationRules");
+            rules.extend(expressions(issuer, "userValidationRules"));
+            let asks = |rule: &&str| rule.contains("amr") || rule.contains("acr");
+            let claim = |name: &str| {
+                let list = issuer.get("claimValidationRules").and_then(Value::as_array);
+                list.into_iter()
+                    .flatten()
+                    .any(|r| r.get("claim").and_then(Value::as_str) == Some(name))
+            };
+            match rules.iter().any(asks) || claim("acr") || claim("amr") {
+                true => Ok(()),
+                false => Err("no rule asks for `amr` or `acr`".to_owned()),
+            }
+        },
+    )
+    .map(|v| {
+        v.mend(|| {
+            Fix::text(
+                "add to claimValidationRules: expression `'mfa' in claims.amr` (the claim's name is your provider's)",
+            )
+        })
+    })
+}
+
+/// S1-03
+pub(super) fn token_lifetime(facts: &Facts<'_>) -> Judged {
+    every_issuer(
+        facts,
+        "no issuer's token is accepted that lives longer than an hour",
+        "tokens of any lifetime are accepted",
+        |issuer| {
+            let rules = expressions(issuer, "claimValidationRules");
+            match rules.iter().filter_map(|r| bound(r)).min() {
+                Some(seconds) if seconds <= HOUR => Ok(()),
+                Some(seconds) => Err(format!("tokens may live {seconds} s")),
+                None => Err("no rule limits `claims.exp`".to_owned()),
+            }
+        },
+    )
+    .map(|v| {
+        v.mend(|| {
+            Fix::text("add to claimValidationRules: expression `claims.exp - claims.nbf <= 3600`")
+        })
+    })
+}
+
+/// The number of `claims.exp - claims.nbf <= N` (or `iat`), if that is what the whole rule says.
+fn bound(rule: &str) -> Option<i64> {
+    let compact: String = rule.chars().filter(|c| !c.is_whitespace()).collect();
+    let rest = compact
+        .strip_prefix("claims.exp-claims.nbf<=")
+        .or(compact.strip_prefix("claims.exp-claims.iat<="))?;
+    rest.parse().ok()
+}
+
+/// S1-04
+pub(super) fn audience(facts: &Facts<'_>) -> Judged {
+    every_issuer(
+        facts,
+        "every issuer is reached over https and has its audience",
+        "an issuer is not pinned to this cluster",
+        |issuer| {
+            let url = issuer.pointer("/issuer/url").and_then(Value::as_str);
+            if !url.is_some_and(|u| u.starts_with("https://")) {
+                return Err("the issuer is not reached over https".to_owned());
+            }
+            let audiences = issuer
+                .pointer("/issuer/audiences")
+                .and_then(Value::as_array);
+            match audiences.is_some_and(|a| !a.is_empty()) {
+                true => Ok(()),
+                false => Err("it names no audience".to_owned()),
+            }
+        },
+    )
+    .map(|v| {
+        v.mend(|| {
+            Fix::text("register this cluster as a client of its own, and name it in audiences")
+        })
+    })
+}
+
+/// S1-05
+pub(super) fn system_names(facts: &Facts<'_>) -> Judged {
+    every_issuer(
+        facts,
+        "no issuer can give a name or group that begins with `system:`",
+        "an identity provider could make somebody part of the control plane",
+        |issuer| {
+            let rules = expressions(issuer, "userValidationRules").join(" ");
+            let compact: String = rules.chars().filter(|c| !c.is_whitespace()).collect();
+            let refuses = |of: &str| {
+                compact.contains(of)
+                    && (compact.contains("startsWith('system:')")
+                        || compact.contains("startsWith(\"system:\")"))
+            };
+            let prefixed = |of: &str| {
+                let prefix = issuer.pointer(&format!("/claimMappings/{of}/prefix"));
+                prefix.and_then(Value::as_str).is_some_and(|p| !p.is_empty())
+            };
+            let groups = issuer.pointer("/claimMappings/groups").is_none();
+            if !(prefixed("username") || refuses("user.username")) {
+                return Err("names have no prefix, and no rule refuses `system:`".to_owned());
+            }
+            match groups || prefixed("groups") || refuses("user.groups") {
+                true => Ok(()),
+                false => Err("groups have no prefix, and no rule refuses `system:`".to_owned()),
+            }
+        },
+    )
+    .map(|v| {
+        v.mend(|| {
+            Fix::text(
+                "add to userValidationRules: `!user.username.startsWith('system:')` and `user.groups.all(g, !g.startsWith('system:'))`",
+            )
+        })
+    })
+}
+
+/// S1-10
+pub(super) fn bootstrap_tokens(facts: &Facts<'_>) -> Judged {
+    let secrets = facts.snapshot.token_secrets.get()?;
+    let now = facts.snapshot.taken;
+    let mut old = Vec::new();
+    let mut young = 0_usize;
+    for secret in secrets
+        .iter()
+        .filter(|s| s.kind == "bootstrap.kubernetes.io/token")
+    {
+        let made = secret
+            .metadata
+            .creation_timestamp
+            .as_deref()
+            .and_then(instant);
+        let age = made.map(|m| now.since(m));
+        // kubeadm gives a day; the cleaner removes what has ended.
+        if age.is_some_and(|a| a.as_secs() <= DAY) {
+            young += 1;
+            continue;
+        }
+        let age = age.map_or("of unknown age".to_owned(), |a| format!("{a} old"));
+        let object = crate::snapshot::ObjectRef::new(
+            "secret",
+            &secret.metadata.namespace,
+            &secret.metadata.name,
+        );
+        old.push((
+            Evidence::object(&object, "type", format!("a bootstrap token, {age}")),
+            Change::Delete(object),
+        ));
+    }
+    let (evidence, changes): (Vec<_>, Vec<_>) = old.into_iter().unzip();
+    let pass = match young {
+        0 => "there is no bootstrap token".to_owned(),
+        n => format!("{n} bootstrap token(s), none older than a day"),
+    };
+    Ok(Verdict::of(evidence, &pass, |n| {
+        format!("{n} bootstrap token(s) outlived the joining of a node")
+    })
+    .mend(|| {
+        Fix::changes(
+            "delete them; `kubeadm token create` makes new ones",
+            changes,
+        )
+    }))
+}
+
+/// S1-11
+pub(super) fn account_token_life(facts: &Facts<'_>) -> Judged {
+    let server = facts.api_server()?;
+    let extend = "service-account-extend-token-expiration";
+    let longest = "service-account-max-token-expiration";
+    let mut evidence = Vec::new();
+    if server.value(extend) != Some("false") {
+        let text = "tokens in pods are extended to a year";
+        evidence.push(flag(server, extend, text));
+    }
+    if server.value(longest).is_none_or(|v| v == "0") {
+        let text = "whoever may ask for a token may ask for one without end";
+        evidence.push(flag(server, longest, text));
+    }
+    Ok(Verdict::of(
+        evidence,
+        "tokens of service accounts end in good time",
+        |_| "tokens of service accounts can live very long".to_owned(),
+    )
+    .mend(|| {
+        Fix::changes(
+            "limit them; clients older than client-go 0.22 do not renew theirs",
+            vec![set(extend, "false"), set(longest, "24h0m0s")],
+        )
+    }))
+}
+
+/// S1-12
+pub(super) fn anonymous(facts: &Facts<'_>) -> Judged {
+    const HEALTH: [&str; 3] = ["/livez", "/readyz", "/healthz"];
+    if let Ok(probes) = facts.snapshot.anonymous.get() {
+        let others = || probes.iter().filter(|p| !HEALTH.contains(&p.path.as_str()));
+        let open: Vec<Evidence> = others()
+            .filter(|p| p.status != 401)
+            .map(|p| {
+                let text = format!("{} without a credential", p.status);
+                Evidence::named(Class::Probe, format!("GET {}", p.path), "", text)
+            })
+            .collect();
+        if others().next().is_some() {
+            return Ok(
+                Verdict::of(open, "who shows no credential is turned away (401)", |_| {
+                    "the API server gives anonymous requests an identity".to_owned()
+                })
+                .mend(anonymous_fix),
+            );
+        }
+    }
+    let server = facts.api_server()?;
+    if server.value("anonymous-auth") == Some("false") {
+        return Ok(Verdict::pass("anonymous requests are off"));
+    }
+    if server.value("authentication-config").is_some() {
+        let file = facts.authentication()?;
+        let anonymous = file.content.get("anonymous");
+        let enabled = anonymous
+            .and_then(|a| a.get("enabled"))
+            .and_then(Value::as_bool);
+        let conditions = anonymous
+            .and_then(|a| a.get("conditions"))
+            .and_then(Value::as_array);
+        let health = |c: &Value| {
+            c.get("path")
+                .and_then(Value::as_str)
+                .is_some_and(|p| HEALTH.contains(&p))
+        };
+        match (enabled, conditions) {
+            (Some(false), _) => return Ok(Verdict::pass("anonymous requests are off")),
+            (Some(true), Some(list)) if !list.is_empty() && list.iter().all(health) => {
+                return Ok(Verdict::pass("anonymous requests reach health checks only"));
+            }
+            _ => {}
+        }
+    }
+    Ok(
+        Verdict::fail("the API server gives anonymous requests an identity")
+            .seen(flag(server, "anonymous-auth", "on, as by default"))
+            .mend(anonymous_fix),
+    )
+}
+
+fn anonymous_fix() -> Fix {
+    Fix::text(
+        "AuthenticationConfiguration: anonymous.enabled true with conditions for /livez, /readyz and /healthz only (GA in 1.34)",
+    )
+}
+
+/// S1-13
+pub(super) fn signed_certificates(facts: &Facts<'_>) -> Judged {
+    let mut evidence = Vec::new();
+    for csr in facts.snapshot.csrs.get()? {
+        let approved = csr.status.conditions.iter().any(|c| c.kind == "Approved");
+        if csr.spec.signer_name != "kubernetes.io/kube-apiserver-client" || !approved {
+            continue;
+        }
+        let object = crate::snapshot::ObjectRef::new("csr", "", &csr.metadata.name);
+        let mut say =
+            |field: &str, text: String| evidence.push(Evidence::object(&object, field, text));
+        let name = csr.spec.common_name.as_deref().unwrap_or_default();
+        if name.starts_with("system:") {
+            say(
+                "spec.request",
+                format!("a certificate in the name of `{name}` was approved"),
+            );
+        }
+        match csr.spec.expiration_seconds {
+            Some(seconds) if seconds <= DAY => {}
+            Some(seconds) => say(
+                "spec.expirationSeconds",
+                format!("a certificate for {seconds} s"),
+            ),
+            None => say(
+                "spec.expirationSeconds",
+                "a certificate for as long as the signer likes (a year)".to_owned(),
+            ),
+        }
+    }
+    Ok(Verdict::of(
+        evidence,
+        "no approved request gave out a long-lived client certificate",
+        |n| format!("{n} thing(s) about approved client certificates are unsound"),
+    )
+    .sure(80)
+    .mend(|| {
+        Fix::text("refuse requests for this signer by admission, and let people log in instead")
+    }))
+}
+
+/// S1-17
+pub(super) fn pipelines(facts: &Facts<'_>) -> Judged {
+    let (file, list) = match known_issuers(facts) {
+        Ok(found) => found,
+        Err(judged) => return judged,
+    };
+    const CI: [&str; 6] = [
+        "token.actions.githubusercontent.com",
+        "gitlab",
+        "buildkite",
+        "circleci",
+        "bitbucket",
+        "dev.azure.com",
+    ];
+    let is_ci = |issuer: &&&Value| {
+        let url = issuer
+            .pointer("/issuer/url")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        CI.iter().any(|c| url.contains(c))
+    };
+    let Some(issuer) = list.iter().find(is_ci) else {
+        return undecided(format!(
+            "no issuer of a known pipeline is configured; whether pipelines use static secrets, {NEEDS_AUDIT}"
+        ));
+    };
+    let bound = expressions(issuer, "claimValidationRules")
+        .iter()
+        .any(|r| r.contains("sub") || r.contains("ref") || r.contains("repository"));
+    Ok(match bound {
+        true => Verdict::pass("pipelines come with their own identity").sure(80),
+        false => Verdict::fail("any run of the pipeline's provider may come in")
+            .seen(config(
+                file,
+                "jwt",
+                "no rule binds `sub`, `ref` or `repository`",
+            ))
+            .mend(|| Fix::text("bind the issuer to your repositories in claimValidationRules")),
+    })
+}

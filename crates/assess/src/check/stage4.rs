@@ -1,0 +1,175 @@
+//! Stage 4, Adaptive Trust.
+
+use crate::catalog::Control;
+use crate::facts::Facts;
+use crate::verdict::Severity::{Critical, High, Medium};
+use crate::verdict::{Judged, Verdict, undecided};
+
+use super::{NEEDS_GATE, access};
+
+pub(super) const CONTROLS: &[Control] = &[
+    Control {
+        id: "S4-01",
+        gate: true,
+        severity: Critical,
+        title: "Nobody holds a standing right to change",
+        requires: "no person may change anything without a grant that ends",
+        why: "a stolen session can do what its owner could",
+        remedy: "eligibility instead of rights",
+        maps: &["CISA Access", "OWASP K02"],
+        check: access::standing_writes,
+    },
+    Control {
+        id: "S4-02",
+        gate: true,
+        severity: Critical,
+        title: "Each grant has a reason, an approver and an end",
+        requires: "a ticket or pipeline, somebody else's approval, 8 h at most (1 h for pipelines)",
+        why: "access that nobody can explain",
+        remedy: "grants of the gate",
+        maps: &["MS M9006"],
+        check: |_| undecided(format!("grants are not known; {NEEDS_GATE}")),
+    },
+    Control {
+        id: "S4-03",
+        gate: true,
+        severity: Critical,
+        title: "Dangerous commands need approval",
+        requires: "every such request carries an approval by somebody else",
+        why: "one person is enough for a disaster",
+        remedy: "an approval policy",
+        maps: &["model text"],
+        check: |_| undecided(format!("approvals are not known; {NEEDS_GATE}")),
+    },
+    Control {
+        id: "S4-04",
+        gate: true,
+        severity: Critical,
+        title: "Every decision carries a risk score",
+        requires: "thresholds lead to allow, step-up, approval, denial, end",
+        why: "an odd request looks like any other",
+        remedy: "a scorer",
+        maps: &["CISA Risk"],
+        check: |_| undecided(format!("risk scores are not known; {NEEDS_GATE}")),
+    },
+    Control {
+        id: "S4-05",
+        gate: true,
+        severity: Critical,
+        title: "Sessions end by themselves",
+        requires: "a drill: above the threshold, streams close within 5 s",
+        why: "an alarm at night is read in the morning",
+        remedy: "a drill",
+        maps: &["CISA Automation"],
+        check: |_| undecided(format!("no drill is on record; {NEEDS_GATE}")),
+    },
+    Control {
+        id: "S4-06",
+        gate: true,
+        severity: Critical,
+        title: "Nothing is left behind",
+        requires: "at a session's end, what it made that gives access is ended, owned or flagged",
+        why: "access outlives the grant",
+        remedy: "a sweep",
+        maps: &["ATT&CK T1098"],
+        check: |_| undecided(format!("no sweep is on record; {NEEDS_GATE}")),
+    },
+    Control {
+        id: "S4-07",
+        gate: false,
+        severity: High,
+        title: "Grants end on time",
+        requires: "within 60 s of their end, also when a controller is down",
+        why: "a right that ends some time",
+        remedy: "the authorizer's own clock",
+        maps: &["kubernetes#87433"],
+        check: |_| undecided(format!("grants are not known; {NEEDS_GATE}")),
+    },
+    Control {
+        id: "S4-08",
+        gate: false,
+        severity: High,
+        title: "Pipelines' grants are bound to their run",
+        requires: "conditions on sub, ref and environment; one run, one grant",
+        why: "any run can use it",
+        remedy: "federated policy",
+        maps: &["CISA Automation"],
+        check: |_| undecided(format!("grants are not known; {NEEDS_GATE}")),
+    },
+    Control {
+        id: "S4-09",
+        gate: false,
+        severity: Medium,
+        title: "Baselines are trained and measured",
+        requires: "14 days, step-ups in at most 1 % of harmless sessions",
+        why: "alarms that nobody reads",
+        remedy: "tune them",
+        maps: &["CISA Visibility"],
+        check: |_| undecided(format!("baselines are not known; {NEEDS_GATE}")),
+    },
+    Control {
+        id: "S4-10",
+        gate: false,
+        severity: High,
+        title: "There is a switch that ends a credential",
+        requires: "refused everywhere within 60 s",
+        why: "certificates cannot be revoked",
+        remedy: "the gate's sessions",
+        maps: &["kubernetes#18982"],
+        check: kill_switch,
+    },
+    Control {
+        id: "S4-11",
+        gate: false,
+        severity: Medium,
+        title: "Rights are looked at again",
+        requires: "each quarter; what is unused goes",
+        why: "rights only ever grow",
+        remedy: "a review",
+        maps: &["CISA Governance"],
+        check: |_| undecided(format!("no review is on record; {NEEDS_GATE}")),
+    },
+    Control {
+        id: "S4-12",
+        gate: false,
+        severity: High,
+        title: "Break-glass works",
+        requires: "a drill: it pages, ends by itself, is reviewed within a day",
+        why: "it fails in the emergency, or is used every day",
+        remedy: "a drill",
+        maps: &["CISA Governance"],
+        check: |_| undecided(format!("no drill is on record; {NEEDS_GATE}")),
+    },
+    Control {
+        id: "S4-13",
+        gate: false,
+        severity: High,
+        title: "What decides is protected",
+        requires: "policy changes by two people, signed; the gate's administrator is not the cluster's",
+        why: "one person can switch it all off",
+        remedy: "signed policies",
+        maps: &["NIST 800-207 PA"],
+        check: |_| undecided(format!("who changes policies is not known; {NEEDS_GATE}")),
+    },
+    Control {
+        id: "S4-14",
+        gate: false,
+        severity: Medium,
+        title: "Attacks are tried regularly",
+        requires: "monthly, with results tracked",
+        why: "protection wears out unseen",
+        remedy: "a schedule",
+        maps: &["CISA Visibility"],
+        check: |_| undecided("no record of such trials is read"),
+    },
+];
+
+/// S4-10
+fn kill_switch(facts: &Facts<'_>) -> Judged {
+    let gate = facts.gate()?;
+    Ok(Verdict::pass(format!(
+        "{} session(s) at the gate, each looked up on every request and ended by `kubestile sessions`",
+        gate.sessions
+    ))
+    .sure(80))
+}

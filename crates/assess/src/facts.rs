@@ -1,0 +1,449 @@
+//! A snapshot made easy to ask: who holds what, by which binding, and whether that is stock.
+
+use std::collections::BTreeMap;
+
+use crate::snapshot::{
+    ApiServer, Binding, ClusterEntry, ConfigFile, Gate, Kubeconfig, ObjectRef, Role, Rule,
+    Snapshot, Subject, UserEntry,
+};
+use crate::stock;
+use crate::verdict::{Change, Evidence, Undecided};
+
+/// What checks ask.
+#[derive(Debug)]
+pub struct Facts<'a> {
+    /// What was collected.
+    pub snapshot: &'a Snapshot,
+    grants: Result<Vec<Grant<'a>>, Undecided>,
+}
+
+/// What one binding gives to one subject.
+#[derive(Debug, Clone)]
+pub struct Grant<'a> {
+    /// The binding.
+    pub binding: &'a Binding,
+    /// The subject.
+    pub subject: &'a Subject,
+    /// Which of the binding's subjects it is.
+    pub index: usize,
+    /// What kind of subject it is.
+    pub who: Who,
+    /// Where it holds; none for the whole cluster.
+    pub namespace: Option<&'a str>,
+    /// The role, if it exists.
+    pub role: Option<&'a Role>,
+}
+
+/// Kinds of subjects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Who {
+    /// Anybody at all: anonymous requests.
+    Anonymous,
+    /// Whoever has any credential, or every service account.
+    Everyone,
+    /// A person or pipeline by name.
+    Person,
+    /// A group of people.
+    Group,
+    /// A service account.
+    Workload,
+    /// Part of Kubernetes or its distribution, bound as it is when fresh.
+    Component,
+    /// A group that only the gate gives, or the gate's own account.
+    Gate,
+}
+
+impl Who {
+    /// Whether people (or pipelines that act for them) stand behind it.
+    pub const fn is_human(self) -> bool {
+        matches!(
+            self,
+            Self::Person | Self::Group | Self::Everyone | Self::Anonymous
+        )
+    }
+
+    /// Whether somebody chose to give it this.
+    pub const fn is_chosen(self) -> bool {
+        !matches!(self, Self::Component | Self::Gate)
+    }
+}
+
+/// Verbs on resources of one group that a check looks for.
+#[derive(Debug, Clone, Copy)]
+pub struct Want {
+    /// Any of these verbs.
+    pub verbs: &'static [&'static str],
+    /// In this API group.
+    pub group: &'static str,
+    /// On any of these resources.
+    pub resources: &'static [&'static str],
+    /// Whether they exist beside namespaces only, so that a RoleBinding cannot give them.
+    pub cluster: bool,
+}
+
+/// A rule that gives what was looked for.
+#[derive(Debug, Clone)]
+pub struct Hit<'f, 'a> {
+    /// By which grant.
+    pub grant: &'f Grant<'a>,
+    /// Which rule of the role.
+    pub rule: usize,
+    /// Verbs and resource, in words.
+    pub what: String,
+}
+
+impl<'a> Facts<'a> {
+    /// Of a snapshot.
+    pub fn new(snapshot: &'a Snapshot) -> Self {
+        Self {
+            snapshot,
+            grants: grants(snapshot),
+        }
+    }
+
+    /// Every grant, stock or not.
+    ///
+    /// # Errors
+    /// What of the roles and bindings is missing.
+    pub fn grants(&self) -> Result<&[Grant<'a>], Undecided> {
+        self.grants.as_deref().map_err(Clone::clone)
+    }
+
+    /// Who of `whom` holds any of `wants`, one hit for each grant. Those who hold everything anyway are
+    /// left out: they are counted in S0-11.
+    ///
+    /// # Errors
+    /// As [`Facts::grants`].
+    pub fn holders(
+        &self,
+        whom: impl Fn(Who) -> bool,
+        wants: &[Want],
+    ) -> Result<Vec<Hit<'_, 'a>>, Undecided> {
+        let chosen = self
+            .grants()?
+            .iter()
+            .filter(|g| whom(g.who) && !g.is_admin());
+        Ok(chosen.filter_map(|g| g.hit(wants)).collect())
+    }
+
+    /// The API server's command line.
+    ///
+    /// # Errors
+    /// Why it is not known.
+    pub fn api_server(&self) -> Result<&'a ApiServer, Undecided> {
+        Ok(self.snapshot.control_plane.api_server.get()?)
+    }
+
+    /// The AuthenticationConfiguration.
+    ///
+    /// # Errors
+    /// Why it is not known.
+    pub fn authentication(&self) -> Result<&'a ConfigFile, Undecided> {
+        Ok(self.snapshot.control_plane.authentication.get()?)
+    }
+
+    /// The gate, if one serves this cluster.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn gate(&self) -> Result<&'a Gate, Undecided> {
+        let gate = self.snapshot.gate.get()?;
+        let server = &self.snapshot.cluster.server;
+        if gate
+            .clusters
+            .iter()
+            .any(|c| c.served && c.server == *server)
+        {
+            return Ok(gate);
+        }
+        Err(Undecided(
+            "the gate on this machine does not serve this cluster: run `kubestile cluster add`"
+                .to_owned(),
+        ))
+    }
+
+    /// Users of kubeconfigs on this machine that lead to this cluster, with their files.
+    ///
+    /// # Errors
+    /// If there is none, or they could not be read.
+    pub fn users(&self) -> Result<Vec<(&'a Kubeconfig, &'a UserEntry)>, Undecided> {
+        let mut found = Vec::new();
+        for (file, cluster) in self.clusters()? {
+            let named = file.contexts.iter().filter(|c| c.cluster == cluster.name);
+            for context in named {
+                let users = file.users.iter().filter(|u| u.name == context.user);
+                found.extend(users.map(|u| (file, u)));
+            }
+        }
+        found.dedup_by(|a, b| std::ptr::eq(a.1, b.1));
+        match found.is_empty() {
+            true => Err(nothing_leads_here()),
+            false => Ok(found),
+        }
+    }
+
+    /// Clusters of kubeconfigs on this machine that are this one.
+    ///
+    /// # Errors
+    /// As [`Facts::users`].
+    pub fn clusters(&self) -> Result<Vec<(&'a Kubeconfig, &'a ClusterEntry)>, Undecided> {
+        let files = self.snapshot.machine.kubeconfigs.get()?;
+        let server = self.snapshot.cluster.server.trim_end_matches('/');
+        let mut found = Vec::new();
+        for file in files {
+            let mine = file
+                .clusters
+                .iter()
+                .filter(|c| c.server.trim_end_matches('/') == server);
+            found.extend(mine.map(|c| (file, c)));
+        }
+        match found.is_empty() {
+            true => Err(nothing_leads_here()),
+            false => Ok(found),
+        }
+    }
+}
+
+fn nothing_leads_here() -> Undecided {
+    Undecided("no kubeconfig on this machine leads to this cluster".to_owned())
+}
+
+fn grants(snapshot: &Snapshot) -> Result<Vec<Grant<'_>>, Undecided> {
+    let rbac = &snapshot.rbac;
+    let key = |r: &'_ Role| (r.metadata.namespace.clone(), r.metadata.name.clone());
+    let cluster_roles = rbac.cluster_roles.get()?;
+    let roles = rbac.roles.get()?;
+    let by_name: BTreeMap<_, &Role> = cluster_roles
+        .iter()
+        .chain(roles)
+        .map(|r| (key(r), r))
+        .collect();
+    let bindings = rbac.cluster_role_bindings.get()?.iter();
+    let mut all = Vec::new();
+    for binding in bindings.chain(rbac.role_bindings.get()?) {
+        let namespace = match binding.role_ref.kind == "Role" {
+            true => binding.metadata.namespace.clone(),
+            false => String::new(),
+        };
+        let role = by_name
+            .get(&(namespace, binding.role_ref.name.clone()))
+            .copied();
+        let scope = binding.metadata.namespace.as_str();
+        for (index, subject) in binding.subjects.iter().enumerate() {
+            let stock = stock::is_stock(snapshot.cluster.distribution, binding, subject);
+            all.push(Grant {
+                binding,
+                subject,
+                index,
+                who: who(subject, stock),
+                namespace: (!scope.is_empty()).then_some(scope),
+                role,
+            });
+        }
+    }
+    Ok(all)
+}
+
+fn who(subject: &Subject, stock: bool) -> Who {
+    let name = subject.name.as_str();
+    let account = name.strip_prefix("system:serviceaccount:");
+    match (subject.kind.as_str(), name) {
+        _ if stock => Who::Component,
+        ("User", "system:anonymous") | ("Group", "system:unauthenticated") => Who::Anonymous,
+        ("Group", "system:authenticated" | "system:serviceaccounts") => Who::Everyone,
+        ("ServiceAccount", "kubestile-gate") if subject.namespace == "kubestile-system" => {
+            Who::Gate
+        }
+        ("ServiceAccount", _) => Who::Workload,
+        ("User", _) if account.is_some() => Who::Workload,
+        ("Group", _) if name.starts_with("system:serviceaccounts:") => Who::Workload,
+        ("Group", _) if name.starts_with("kubestile:") => Who::Gate,
+        // Only the API server's own authenticators give these names; S1-05 asks for that.
+        (_, _) if name.starts_with("system:") => Who::Component,
+        ("Group", _) => Who::Group,
+        _ => Who::Person,
+    }
+}
+
+impl<'a> Grant<'a> {
+    /// The binding, for a command.
+    pub fn object(&self) -> ObjectRef {
+        let meta = &self.binding.metadata;
+        let kind = match self.namespace {
+            Some(_) => "rolebinding",
+            None => "clusterrolebinding",
+        };
+        ObjectRef::new(kind, &meta.namespace, &meta.name)
+    }
+
+    /// The subject in words: "group `dev`".
+    pub fn subject_words(&self) -> String {
+        let subject = self.subject;
+        match subject.kind.as_str() {
+            "ServiceAccount" => {
+                let namespace = match subject.namespace.is_empty() {
+                    true => self.namespace.unwrap_or_default(),
+                    false => &subject.namespace,
+                };
+                format!("service account `{namespace}/{}`", subject.name)
+            }
+            kind => format!("{} `{}`", kind.to_lowercase(), subject.name),
+        }
+    }
+
+    /// Where it holds, in words.
+    pub fn scope_words(&self) -> String {
+        match self.namespace {
+            Some(namespace) => format!("in `{namespace}`"),
+            None => "in the whole cluster".to_owned(),
+        }
+    }
+
+    /// The rules that it gives.
+    pub fn rules(&self) -> &'a [Rule] {
+        self.role.map_or(&[], |r| r.rules.as_slice())
+    }
+
+    /// Whether it gives everything in the whole cluster.
+    pub fn is_admin(&self) -> bool {
+        self.namespace.is_none() && self.rules().iter().any(Rule::is_everything)
+    }
+
+    /// The first rule that gives any of `wants`.
+    pub fn hit(&self, wants: &[Want]) -> Option<Hit<'_, 'a>> {
+        for (index, rule) in self.rules().iter().enumerate() {
+            for want in wants {
+                if want.cluster && self.namespace.is_some() {
+                    continue;
+                }
+                if let Some(what) = rule.gives(want) {
+                    return Some(Hit {
+                        grant: self,
+                        rule: index,
+                        what,
+                    });
+                }
+            }
+        }
+        None
+    }
+
+    /// That this subject stands in this binding.
+    pub fn evidence(&self, text: impl Into<String>) -> Evidence {
+        Evidence::object(&self.object(), format!("subjects[{}]", self.index), text)
+    }
+
+    /// The smallest change that takes it away.
+    pub fn removal(&self) -> Change {
+        if self.binding.subjects.len() == 1 {
+            return Change::Delete(self.object());
+        }
+        let path = format!("/subjects/{}", self.index);
+        // The test keeps a list that has changed meanwhile from losing somebody else.
+        let mut value = serde_json::json!({
+            "kind": self.subject.kind,
+            "name": self.subject.name,
+        });
+        if let Some(fields) = value.as_object_mut() {
+            if self.subject.kind == "ServiceAccount" {
+                fields.insert("namespace".into(), self.subject.namespace.clone().into());
+            } else {
+                fields.insert("apiGroup".into(), "rbac.authorization.k8s.io".into());
+            }
+        }
+        Change::Patch {
+            object: self.object(),
+            patch: serde_json::json!([
+                { "op": "test", "path": path, "value": value },
+                { "op": "remove", "path": path },
+            ]),
+        }
+    }
+}
+
+impl Hit<'_, '_> {
+    /// What was found, and where.
+    pub fn evidence(&self) -> Evidence {
+        let grant = self.grant;
+        let role = &grant.binding.role_ref;
+        grant.evidence(format!(
+            "{} may {} {}, by rules[{}] of {} `{}`",
+            grant.subject_words(),
+            self.what,
+            grant.scope_words(),
+            self.rule,
+            role.kind.to_lowercase(),
+            role.name
+        ))
+    }
+}
+
+impl Rule {
+    /// Whether it is `*` on `*` of `*`, of any name.
+    pub fn is_everything(&self) -> bool {
+        let any = |list: &[String]| list.iter().any(|l| l == "*");
+        any(&self.verbs) && any(&self.groups) && any(&self.resources) && self.names.is_empty()
+    }
+
+    /// Whether its verbs have this one.
+    pub fn has_verb(&self, verb: &str) -> bool {
+        self.verbs.iter().any(|v| v == "*" || v == verb)
+    }
+
+    /// Whether its groups have this one.
+    pub fn has_group(&self, group: &str) -> bool {
+        self.groups.iter().any(|g| g == "*" || g == group)
+    }
+
+    /// Whether its resources have this one (`pods/log`): itself, `*`, or `*/log`.
+    pub fn has_resource(&self, resource: &str) -> bool {
+        let sub = resource.split_once('/').map(|(_, sub)| sub);
+        self.resources.iter().any(|r| {
+            r == "*" || r == resource || r.strip_prefix("*/").is_some_and(|s| Some(s) == sub)
+        })
+    }
+
+    /// Whether it gives this action on something of any name.
+    pub fn allows(&self, verb: &str, group: &str, resource: &str) -> bool {
+        self.has_verb(verb) && self.has_group(group) && self.has_resource(resource)
+    }
+
+    /// What it gives of `want`, in words.
+    fn gives(&self, want: &Want) -> Option<String> {
+        if !self.has_group(want.group) {
+            return None;
+        }
+        let verbs: Vec<&str> = want
+            .verbs
+            .iter()
+            .copied()
+            .filter(|v| self.has_verb(v))
+            .collect();
+        let resources = want.resources.iter().copied();
+        let resources: Vec<&str> = resources.filter(|r| self.has_resource(r)).collect();
+        // A collection has no name to match.
+        let named = !self.names.is_empty();
+        let verbs: Vec<&str> = verbs
+            .into_iter()
+            .filter(|v| !(named && *v == "create" && resources.iter().all(|r| !r.contains('/'))))
+            .collect();
+        if verbs.is_empty() || resources.is_empty() {
+            return None;
+        }
+        let mut what = format!("{} {}", verbs.join(", "), resources.join(", "));
+        if named {
+            let names: Vec<&str> = self.names.iter().take(3).map(String::as_str).collect();
+            what.push_str(&format!(" named {}", names.join(", ")));
+        }
+        Some(what)
+    }
+
+    /// Whether it can change anything.
+    pub fn writes(&self) -> bool {
+        const READS: [&str; 3] = ["get", "list", "watch"];
+        let reviews = |r: &String| r.starts_with("selfsubject");
+        self.verbs.iter().any(|v| !READS.contains(&v.as_str()))
+            && !self.resources.is_empty()
+            && !self.resources.iter().all(reviews)
+    }
+}

@@ -1,0 +1,26 @@
+//! Where a cluster stands in the Kubectl Zero Trust Maturity Model, with evidence, and what would
+//! change it.
+//!
+//! - [`snapshot`]: what was collected, and why what was not was not. One document.
+//! - [`catalog`]: the controls, each a pure function from that document to a [`verdict::Verdict`].
+//! - [`score`]: from verdicts to a stage, by the model's grading rule.
+//! - [`exception`]: what somebody has accepted, with a name, a reason and an end.
+//! - [`report`]: the same answer for people, programs and other tools.
+//!
+//! This crate is pure: no IO, no clock, no randomness, no async. What cannot be decided is unknown, and
+//! unknown is never a pass.
+
+pub mod catalog;
+mod check;
+pub mod exception;
+pub mod facts;
+pub mod report;
+pub mod score;
+pub mod snapshot;
+mod stock;
+pub mod verdict;
+
+pub use catalog::{Control, Stage};
+pub use score::{Assessment, assess};
+pub use snapshot::Snapshot;
+pub use verdict::{Evidence, Outcome, Severity, Verdict};

@@ -1,0 +1,192 @@
+//! One page that needs nothing else: no resource is fetched, and its own policy forbids it.
+
+use super::{FIRST, first, kind_of, markup};
+use crate::catalog::control;
+use crate::score::{Assessment, Finding, StageScore};
+use crate::verdict::{Outcome, Verdict};
+
+const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
+
+/// The page.
+pub fn page(assessment: &Assessment) -> String {
+    let title = format!("{}: stage {}", assessment.cluster, assessment.stage);
+    let mut text = format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; \
+         style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\n\
+         <title>{}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n",
+        markup(&title)
+    );
+    head(assessment, &mut text);
+    stairs(assessment, &mut text);
+    matters(assessment, &mut text);
+    remarks(assessment, &mut text);
+    table(assessment, &mut text);
+    text.push_str(&format!(
+        "</main>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n"
+    ));
+    text
+}
+
+fn head(assessment: &Assessment, text: &mut String) {
+    let count = |outcome| {
+        let all = assessment.findings.iter();
+        all.filter(|f| f.verdict.outcome == outcome).count()
+    };
+    text.push_str(&format!(
+        "<h1>{}: stage {}, {}</h1>\n<p class=\"soft\">{} · {} · taken {}<br>\
+         {} controls pass, {} fail, {} could not be decided and so do not pass</p>\n",
+        markup(&assessment.cluster),
+        assessment.stage,
+        assessment.stage.name(),
+        markup(&assessment.server),
+        markup(&kind_of(assessment)),
+        assessment.taken,
+        count(Outcome::Pass),
+        count(Outcome::Fail),
+        count(Outcome::Unknown)
+    ));
+}
+
+fn stairs(assessment: &Assessment, text: &mut String) {
+    text.push_str("<section class=\"stairs\" aria-label=\"The five stages\">\n");
+    for score in &assessment.stages {
+        step(assessment, score, text);
+    }
+    text.push_str("</section>\n");
+}
+
+fn step(assessment: &Assessment, score: &StageScore, text: &mut String) {
+    let here = score.stage == assessment.stage;
+    let class = match (here, score.stage < assessment.stage) {
+        (true, _) => " here",
+        (false, true) => " done",
+        (false, false) => "",
+    };
+    let flag = match here {
+        true => "<span class=\"flag\">you are here</span>",
+        false => "",
+    };
+    text.push_str(&format!(
+        "<div class=\"step s{0}{class}\">{flag}<b>{0} {1}</b>\
+         <span class=\"soft\">{2} of {3} gates</span>\
+         <span class=\"soft\">{4} pass · {5} fail · {6} unknown</span>\
+         <span class=\"soft\">{7} % of its weight</span>\
+         <div class=\"bar\"><span style=\"width:{7}%\"></span></div></div>\n",
+        score.stage,
+        score.name,
+        score.gates_passed,
+        score.gates,
+        score.passed,
+        score.failed,
+        score.unknown,
+        score.score
+    ));
+}
+
+fn matters(assessment: &Assessment, text: &mut String) {
+    text.push_str("<h2>What matters most</h2>\n<ol class=\"first\">\n");
+    for finding in first(assessment, FIRST) {
+        text.push_str(&format!(
+            "<li><b>{}{} {}</b><br>",
+            finding.control,
+            if finding.gate { " ★" } else { "" },
+            markup(&finding.verdict.summary)
+        ));
+        if let Some(evidence) = finding.verdict.evidence.first() {
+            text.push_str(&format!(
+                "<span class=\"place\">{}</span><br><span class=\"soft\">{}</span>",
+                markup(&evidence.place()),
+                markup(&evidence.text)
+            ));
+        }
+        fix(&finding.verdict, 1, text);
+        text.push_str("</li>\n");
+    }
+    text.push_str("</ol>\n");
+}
+
+/// What would mend it: in words, and the first `most` commands.
+fn fix(verdict: &Verdict, most: usize, text: &mut String) {
+    let Some(fix) = &verdict.fix else { return };
+    text.push_str(&format!("<br>To mend it: {}", markup(&fix.text)));
+    for change in fix.changes.iter().take(most) {
+        let command = markup(&change.command());
+        text.push_str(&format!("<code class=\"cmd\">{command}</code>"));
+    }
+}
+
+fn remarks(assessment: &Assessment, text: &mut String) {
+    if assessment.exceptions.is_empty() {
+        return;
+    }
+    text.push_str("<h2>Exceptions that need a look</h2>\n<ul>\n");
+    for remark in &assessment.exceptions {
+        text.push_str(&format!(
+            "<li><b>{}</b> <code>{}</code>: {}</li>\n",
+            markup(&remark.control),
+            markup(&remark.object),
+            markup(&remark.text)
+        ));
+    }
+    text.push_str("</ul>\n");
+}
+
+fn table(assessment: &Assessment, text: &mut String) {
+    text.push_str(
+        "<h2>All controls</h2>\n<div class=\"filters\">\
+         <input id=\"words\" type=\"search\" placeholder=\"Search\" aria-label=\"Search\">\
+         <select id=\"outcome\" aria-label=\"Outcome\"><option value=\"\">every outcome</option>\
+         <option value=\"fail\">fail</option><option value=\"unknown\">unknown</option>\
+         <option value=\"pass\">pass</option>\
+         <option value=\"not-applicable\">not applicable</option></select>\
+         <span id=\"count\" class=\"soft\"></span></div>\n\
+         <table>\n<thead><tr><th>Control</th><th>Outcome</th><th class=\"hide\">Weight</th>\
+         <th>What was seen</th></tr></thead>\n<tbody>\n",
+    );
+    for finding in &assessment.findings {
+        row(finding, text);
+    }
+    text.push_str("</tbody>\n</table>\n");
+}
+
+fn row(finding: &Finding, text: &mut String) {
+    let verdict = &finding.verdict;
+    let class = verdict.outcome.word().replace(' ', "-");
+    text.push_str(&format!(
+        "<tr data-outcome=\"{class}\"><td>{}{}</td><td><span class=\"tag {class}\">{}</span></td>\
+         <td class=\"hide soft\">{}</td><td><details><summary><b>{}</b><br>{}</summary>",
+        finding.control,
+        if finding.gate { " ★" } else { "" },
+        verdict.outcome,
+        finding.severity.word(),
+        markup(&finding.title),
+        markup(&verdict.summary)
+    ));
+    if let Some(control) = control(&finding.control) {
+        text.push_str(&format!(
+            "<p class=\"soft\">Passes if: {}.<br>Without it: {}.<br>{}</p>",
+            markup(control.requires),
+            markup(control.why),
+            markup(&control.maps.join(" · "))
+        ));
+    }
+    if !verdict.evidence.is_empty() {
+        text.push_str("<ul>");
+        for evidence in &verdict.evidence {
+            text.push_str(&format!(
+                "<li><span class=\"place\">{}</span><br>{}</li>",
+                markup(&evidence.place()),
+                markup(&evidence.text)
+            ));
+        }
+        text.push_str("</ul>");
+    }
+    if verdict.more_evidence > 0 {
+        text.push_str(&format!("<p>and {} more</p>", verdict.more_evidence));
+    }
+    fix(verdict, 20, text);
+    text.push_str("</details></td></tr>\n");
+}

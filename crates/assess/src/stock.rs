@@ -1,0 +1,343 @@
+//! What a fresh cluster has before anybody did anything: its bindings, and who is bound by them. Only
+//! what stands here *as it stands here* is stock: the same name with another subject or role is not,
+//! and a label that says so counts for nothing, because anybody can write one.
+
+use crate::snapshot::{Binding, Distribution, Subject};
+
+/// A stock binding: where, name, role, subjects.
+struct Row {
+    /// Namespace; empty for the whole cluster.
+    namespace: &'static str,
+    name: &'static str,
+    role: &'static str,
+    subjects: &'static [&'static str],
+}
+
+const fn row(
+    namespace: &'static str,
+    name: &'static str,
+    role: &'static str,
+    subjects: &'static [&'static str],
+) -> Row {
+    Row {
+        namespace,
+        name,
+        role,
+        subjects,
+    }
+}
+
+/// Of every Kubernetes (`bootstrappolicy`), beside `system:controller:*`.
+const KUBERNETES: &[Row] = &[
+    row(
+        "",
+        "cluster-admin",
+        "cluster-admin",
+        &["Group system:masters"],
+    ),
+    row(
+        "",
+        "system:basic-user",
+        "system:basic-user",
+        &["Group system:authenticated"],
+    ),
+    row(
+        "",
+        "system:discovery",
+        "system:discovery",
+        &["Group system:authenticated"],
+    ),
+    row(
+        "",
+        "system:public-info-viewer",
+        "system:public-info-viewer",
+        &["Group system:authenticated", "Group system:unauthenticated"],
+    ),
+    row(
+        "",
+        "system:service-account-issuer-discovery",
+        "system:service-account-issuer-discovery",
+        &["Group system:serviceaccounts"],
+    ),
+    row(
+        "",
+        "system:kube-controller-manager",
+        "system:kube-controller-manager",
+        &["User system:kube-controller-manager"],
+    ),
+    row(
+        "",
+        "system:kube-scheduler",
+        "system:kube-scheduler",
+        &["User system:kube-scheduler"],
+    ),
+    row(
+        "",
+        "system:volume-scheduler",
+        "system:volume-scheduler",
+        &["User system:kube-scheduler"],
+    ),
+    row(
+        "",
+        "system:kube-dns",
+        "system:kube-dns",
+        &["kube-system/kube-dns"],
+    ),
+    row(
+        "",
+        "system:monitoring",
+        "system:monitoring",
+        &["Group system:monitoring"],
+    ),
+    row("", "system:node", "system:node", &["Group system:nodes"]),
+    row(
+        "",
+        "system:node-proxier",
+        "system:node-proxier",
+        &["User system:kube-proxy"],
+    ),
+    row(
+        "kube-system",
+        "system::extension-apiserver-authentication-reader",
+        "extension-apiserver-authentication-reader",
+        &[
+            "User system:kube-controller-manager",
+            "User system:kube-scheduler",
+        ],
+    ),
+    row(
+        "kube-system",
+        "system::leader-locking-kube-controller-manager",
+        "system::leader-locking-kube-controller-manager",
+        &[
+            "User system:kube-controller-manager",
+            "kube-system/kube-controller-manager",
+            "kube-system/leader-election-controller",
+        ],
+    ),
+    row(
+        "kube-system",
+        "system::leader-locking-kube-scheduler",
+        "system::leader-locking-kube-scheduler",
+        &["User system:kube-scheduler", "kube-system/kube-scheduler"],
+    ),
+];
+
+/// What kubeadm adds.
+const KUBEADM: &[Row] = &[
+    row(
+        "",
+        "kubeadm:cluster-admins",
+        "cluster-admin",
+        &["Group kubeadm:cluster-admins"],
+    ),
+    row(
+        "",
+        "kubeadm:get-nodes",
+        "kubeadm:get-nodes",
+        &["Group system:bootstrappers:kubeadm:default-node-token"],
+    ),
+    row(
+        "",
+        "kubeadm:kubelet-bootstrap",
+        "system:node-bootstrapper",
+        &["Group system:bootstrappers:kubeadm:default-node-token"],
+    ),
+    row(
+        "",
+        "kubeadm:node-autoapprove-bootstrap",
+        "system:certificates.k8s.io:certificatesigningrequests:nodeclient",
+        &["Group system:bootstrappers:kubeadm:default-node-token"],
+    ),
+    row(
+        "",
+        "kubeadm:node-autoapprove-certificate-rotation",
+        "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient",
+        &["Group system:nodes"],
+    ),
+    row(
+        "",
+        "kubeadm:node-proxier",
+        "system:node-proxier",
+        &["kube-system/kube-proxy"],
+    ),
+    row(
+        "",
+        "system:coredns",
+        "system:coredns",
+        &["kube-system/coredns"],
+    ),
+    row(
+        "kube-public",
+        "kubeadm:bootstrap-signer-clusterinfo",
+        "kubeadm:bootstrap-signer-clusterinfo",
+        &["User system:anonymous"],
+    ),
+    row(
+        "kube-system",
+        "kube-proxy",
+        "kube-proxy",
+        &["Group system:bootstrappers:kubeadm:default-node-token"],
+    ),
+    row(
+        "kube-system",
+        "kubeadm:kubelet-config",
+        "kubeadm:kubelet-config",
+        &[
+            "Group system:nodes",
+            "Group system:bootstrappers:kubeadm:default-node-token",
+        ],
+    ),
+    row(
+        "kube-system",
+        "kubeadm:nodes-kubeadm-config",
+        "kubeadm:nodes-kubeadm-config",
+        &[
+            "Group system:nodes",
+            "Group system:bootstrappers:kubeadm:default-node-token",
+        ],
+    ),
+];
+
+/// What k3s adds.
+const K3S: &[Row] = &[
+    row(
+        "",
+        "k3s-cloud-controller-manager",
+        "k3s-cloud-controller-manager",
+        &["User k3s-cloud-controller-manager"],
+    ),
+    row(
+        "",
+        "kube-apiserver-kubelet-admin",
+        "system:kubelet-api-admin",
+        &["User kube-apiserver"],
+    ),
+    row(
+        "",
+        "system:k3s-controller",
+        "system:k3s-controller",
+        &["User system:k3s-controller"],
+    ),
+    row(
+        "",
+        "clustercidrs-node",
+        "clustercidrs-node",
+        &["Group system:nodes"],
+    ),
+    row(
+        "",
+        "helm-kube-system-traefik",
+        "cluster-admin",
+        &["kube-system/helm-traefik"],
+    ),
+    row(
+        "",
+        "helm-kube-system-traefik-crd",
+        "cluster-admin",
+        &["kube-system/helm-traefik-crd"],
+    ),
+    row("", "coredns", "system:coredns", &["kube-system/coredns"]),
+    row(
+        "",
+        "system:coredns",
+        "system:coredns",
+        &["kube-system/coredns"],
+    ),
+    row(
+        "",
+        "local-path-provisioner-bind",
+        "local-path-provisioner-role",
+        &["kube-system/local-path-provisioner-service-account"],
+    ),
+];
+
+/// Whether this subject of this binding is stock.
+pub(crate) fn is_stock(distribution: Distribution, binding: &Binding, subject: &Subject) -> bool {
+    let meta = &binding.metadata;
+    let who = identity(&meta.namespace, subject);
+    let role = &binding.role_ref.name;
+    if let Some(controller) = meta.name.strip_prefix("system:controller:") {
+        let everywhere = meta.namespace.is_empty();
+        let place = everywhere || matches!(meta.namespace.as_str(), "kube-system" | "kube-public");
+        return place && *role == meta.name && who == format!("kube-system/{controller}");
+    }
+    let extra = match distribution {
+        Distribution::Kubeadm => KUBEADM,
+        Distribution::K3s => K3S,
+        Distribution::Eks | Distribution::Gke | Distribution::Aks => {
+            return in_table(KUBERNETES, binding, &who)
+                || is_the_providers(distribution, binding, &who);
+        }
+    };
+    in_table(KUBERNETES, binding, &who) || in_table(extra, binding, &who)
+}
+
+fn in_table(table: &[Row], binding: &Binding, who: &str) -> bool {
+    let meta = &binding.metadata;
+    table.iter().any(|row| {
+        row.namespace == meta.namespace
+            && row.name == meta.name
+            && row.role == binding.role_ref.name
+            && row.subjects.contains(&who)
+    })
+}
+
+/// Managed clusters carry dozens of bindings of their provider, which change with every release: those
+/// that bind the provider's own names, or an account in `kube-system`, to a role of the provider's own
+/// prefix. Nothing that carries `cluster-admin` is among them.
+fn is_the_providers(distribution: Distribution, binding: &Binding, who: &str) -> bool {
+    let prefixes: &[&str] = match distribution {
+        Distribution::Eks => &["eks:", "vpc-resource-controller", "aws-node"],
+        Distribution::Gke => &["gce:", "gke-", "system:gke-", "system:gcp-", "system:glbc-"],
+        Distribution::Aks => &["aks-", "system:azure-", "system:aks-", "omsagent"],
+        Distribution::Kubeadm | Distribution::K3s => &[],
+    };
+    let own = |name: &str| prefixes.iter().any(|p| name.starts_with(p));
+    let subject = who.strip_prefix("User ").or(who.strip_prefix("Group "));
+    let bound = match subject {
+        Some(name) => own(name) || name.starts_with("system:"),
+        None => who.starts_with("kube-system/") || who.starts_with("gmp-system/"),
+    };
+    bound && own(&binding.metadata.name) && own(&binding.role_ref.name) && !is_everyone(who)
+}
+
+fn is_everyone(who: &str) -> bool {
+    matches!(
+        who,
+        "User system:anonymous"
+            | "Group system:unauthenticated"
+            | "Group system:authenticated"
+            | "Group system:serviceaccounts"
+    )
+}
+
+/// `kind name`, or `namespace/name` for a service account.
+fn identity(namespace: &str, subject: &Subject) -> String {
+    if subject.kind != "ServiceAccount" {
+        return format!("{} {}", subject.kind, subject.name);
+    }
+    let namespace = match subject.namespace.is_empty() {
+        true => namespace,
+        false => &subject.namespace,
+    };
+    format!("{namespace}/{}", subject.name)
+}
+
+/// Whether a role of this name is part of Kubernetes or its distribution.
+pub(crate) fn is_stock_role(name: &str) -> bool {
+    matches!(name, "cluster-admin" | "admin" | "edit" | "view")
+        || ["system:", "kubeadm:", "eks:", "gce:", "aks-"]
+            .iter()
+            .any(|p| name.starts_with(p))
+}
+
+/// Whether people do not work in this namespace: it is the control plane's own.
+pub(crate) fn is_system_namespace(name: &str) -> bool {
+    matches!(
+        name,
+        "kube-system" | "kube-public" | "kube-node-lease" | "kubestile-system"
+    ) || ["gke-managed-", "gmp-", "aks-"]
+        .iter()
+        .any(|p| name.starts_with(p))
+}
