@@ -1,8 +1,9 @@
 //! What is written down: one record when a decision is made, one when its effect has ended, and one
 //! for every change of who may do what. A record's canonical bytes are a leaf of the log.
 
+mod canonical;
+
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::action::Action;
 use crate::decision::Decision;
@@ -246,9 +247,8 @@ impl Record {
     /// # Errors
     /// [`TooLong`] if a record does not fit, which the limits on its texts rule out.
     pub fn canonical_bytes(&self) -> Result<Vec<u8>, TooLong> {
-        let value = serde_json::to_value(self).map_err(|_| TooLong(()))?;
-        let mut out = Vec::with_capacity(1024);
-        write_canonical(&value, &mut out).map_err(|_| TooLong(()))?;
+        let mut out = Vec::with_capacity(2048);
+        canonical::write(self, &mut out).map_err(|_| TooLong(()))?;
         if out.len() > 65_535 {
             Err(TooLong(()))
         } else {
@@ -269,42 +269,6 @@ impl Record {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a record is longer than an entry of the log may be (65535 bytes)")]
 pub struct TooLong(());
-
-/// RFC 8785 for what records hold: objects with ASCII keys, arrays, strings, integers, booleans.
-///
-/// serde_json escapes strings as RFC 8785 asks: the short forms, `\u00xx` in lower case, no more.
-fn write_canonical(value: &Value, out: &mut Vec<u8>) -> serde_json::Result<()> {
-    match value {
-        Value::Object(map) => {
-            let mut keys: Vec<&String> = map.keys().collect();
-            keys.sort_unstable();
-            out.push(b'{');
-            for (i, key) in keys.into_iter().enumerate() {
-                if i > 0 {
-                    out.push(b',');
-                }
-                serde_json::to_writer(&mut *out, key)?;
-                out.push(b':');
-                if let Some(inner) = map.get(key) {
-                    write_canonical(inner, out)?;
-                }
-            }
-            out.push(b'}');
-        }
-        Value::Array(items) => {
-            out.push(b'[');
-            for (i, item) in items.iter().enumerate() {
-                if i > 0 {
-                    out.push(b',');
-                }
-                write_canonical(item, out)?;
-            }
-            out.push(b']');
-        }
-        scalar => serde_json::to_writer(out, scalar)?,
-    }
-    Ok(())
-}
 
 /// A client's text, cut to what a record may hold, with the cut marked.
 pub fn clip(text: &str) -> String {

@@ -49,16 +49,32 @@ impl Timestamp {
         let Ok(at) = OffsetDateTime::from_unix_timestamp_nanos(nanos) else {
             return format!("@{}us", self.0);
         };
-        format!(
-            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}Z",
-            at.year(),
-            u8::from(at.month()),
-            at.day(),
-            at.hour(),
-            at.minute(),
-            at.second(),
-            at.microsecond()
-        )
+        let mut text = String::with_capacity(27);
+        match u32::try_from(at.year()) {
+            Ok(year) => push_digits(&mut text, year, 4),
+            Err(_) => text.push_str(&format!("{:04}", at.year())),
+        }
+        for (before, value, digits) in [
+            ('-', u8::from(at.month()).into(), 2),
+            ('-', at.day().into(), 2),
+            ('T', at.hour().into(), 2),
+            (':', at.minute().into(), 2),
+            (':', at.second().into(), 2),
+            ('.', at.microsecond(), 6),
+        ] {
+            text.push(before);
+            push_digits(&mut text, value, digits);
+        }
+        text.push('Z');
+        text
+    }
+}
+
+/// The last `count` decimal digits of `value`: several times a request, for which `format!` is slow.
+fn push_digits(text: &mut String, value: u32, count: u32) {
+    for place in (0..count).rev() {
+        let digit = value / 10u32.pow(place) % 10;
+        text.extend(char::from_digit(digit, 10));
     }
 }
 
@@ -117,6 +133,14 @@ mod tests {
         assert_eq!(
             Timestamp::from_micros(1_795_474_253_000_042).rfc3339(),
             "2026-11-23T22:50:53.000042Z"
+        );
+        assert_eq!(
+            Timestamp::from_secs(253_402_300_799).rfc3339(),
+            "9999-12-31T23:59:59.000000Z"
+        );
+        assert_eq!(
+            Timestamp::from_secs(-62_198_755_200).rfc3339(),
+            "-001-01-01T00:00:00.000000Z"
         );
     }
 

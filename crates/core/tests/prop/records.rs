@@ -183,6 +183,26 @@ fn record() -> BoxedStrategy<Record> {
         .boxed()
 }
 
+/// RFC 8785 by way of a tree of values, as the first records were written: the bytes must stay.
+fn by_tree(value: &serde_json::Value) -> String {
+    use serde_json::Value;
+    match value {
+        Value::Object(map) => {
+            let mut keys: Vec<_> = map.keys().collect();
+            keys.sort_unstable();
+            let field =
+                |key: &String| format!("{}:{}", Value::from(key.as_str()), by_tree(&map[key]));
+            let fields: Vec<_> = keys.into_iter().map(field).collect();
+            format!("{{{}}}", fields.join(","))
+        }
+        Value::Array(items) => {
+            let items: Vec<_> = items.iter().map(by_tree).collect();
+            format!("[{}]", items.join(","))
+        }
+        scalar => scalar.to_string(),
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
 
@@ -194,6 +214,12 @@ proptest! {
         let back = Record::from_bytes(&bytes).unwrap();
         prop_assert_eq!(&back, &record);
         prop_assert_eq!(bytes, back.canonical_bytes().unwrap());
+    }
+
+    #[test]
+    fn the_bytes_are_those_of_rfc_8785(record in record()) {
+        let tree = by_tree(&serde_json::to_value(&record).unwrap());
+        prop_assert_eq!(String::from_utf8(record.canonical_bytes().unwrap()).unwrap(), tree);
     }
 
     #[test]
