@@ -1,6 +1,8 @@
 //! Where a credential becomes a verified identity. This is the only file of this crate that makes a
 //! [`VerifiedIdentity`]; the session and the person are looked up by the caller for every request.
 
+use std::sync::Arc;
+
 use kubestile_core::identity::Credential;
 use kubestile_core::session::{EndReason, Session};
 use kubestile_core::{Identity, SessionId, Timestamp, VerifiedIdentity};
@@ -17,9 +19,10 @@ use crate::certificate::ClientCertificate;
 pub fn verify_certificate(
     certificate: &ClientCertificate,
     session: &Session,
-    identity: Identity,
+    identity: impl Into<Arc<Identity>>,
     now: Timestamp,
 ) -> Result<VerifiedIdentity, AuthnError> {
+    let identity = identity.into();
     belongs(certificate.session, session, &identity)?;
     let (shown, enrolled) = (
         certificate.key_digest.as_bytes(),
@@ -53,9 +56,10 @@ pub fn verify_token(
     token_session: SessionId,
     token_expires: Timestamp,
     session: &Session,
-    identity: Identity,
+    identity: impl Into<Arc<Identity>>,
     now: Timestamp,
 ) -> Result<VerifiedIdentity, AuthnError> {
+    let identity = identity.into();
     belongs(token_session, session, &identity)?;
     session.check(now).map_err(AuthnError::SessionEnded)?;
     if now >= token_expires {

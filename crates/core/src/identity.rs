@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -214,7 +215,7 @@ pub enum Credential {
 /// INVARIANT: made only by [`VerifiedIdentity::assertion`], whose call sites `cargo xtask tidy` lists.
 #[derive(Debug, Clone)]
 pub struct VerifiedIdentity {
-    identity: Identity,
+    identity: Arc<Identity>,
     session: SessionId,
     session_created: Timestamp,
     session_expires: Timestamp,
@@ -226,12 +227,12 @@ impl VerifiedIdentity {
     /// Asserts that `session` was looked up and holds, and that the request showed `credential`
     /// for it. The identity is the session's person as they stand now, not as of the login.
     pub fn assertion(
-        identity: Identity,
+        identity: impl Into<Arc<Identity>>,
         session: &crate::session::Session,
         credential: Credential,
     ) -> Self {
         Self {
-            identity,
+            identity: identity.into(),
             session: session.id,
             session_created: session.created,
             session_expires: session.expires,

@@ -1,9 +1,11 @@
 //! Step 2: who asks. A client certificate of our authority or a bearer token of ours: never both,
 //! never neither. Either one only leads to a session, and the session is what is trusted.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, header};
 use kubestile_authn::{AuthnError, ClientCertificate, Presented, verify_certificate, verify_token};
-use kubestile_core::identity::VerifiedIdentity;
+use kubestile_core::identity::{Identity, VerifiedIdentity};
 use kubestile_core::ids::SessionId;
 use kubestile_store::SessionHandle;
 
@@ -67,13 +69,9 @@ fn session(gate: &Gate, id: SessionId) -> Result<SessionHandle, Refusal> {
 }
 
 /// The session's person as they stand now: job functions taken away since the login are gone.
-fn identity(
-    gate: &Gate,
-    handle: &SessionHandle,
-) -> Result<kubestile_core::identity::Identity, Refusal> {
-    let person = gate.store.person(handle.session().identity.id);
-    person
-        .map(|p| (*p).clone())
+fn identity(gate: &Gate, handle: &SessionHandle) -> Result<Arc<Identity>, Refusal> {
+    gate.store
+        .person(handle.session().identity.id)
         .ok_or_else(|| refuse(&AuthnError::UnknownPerson))
 }
 
