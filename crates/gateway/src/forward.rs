@@ -172,7 +172,7 @@ pub async fn forward(
     let answer = Answer::new(&judged, &head.headers, body, ending, recorded.durability)
         .holding(judged.place.clone(), in_flight)
         .ending_with(long.then_some(trust));
-    let answer = answer.durable_if_empty().await?;
+    let answer = answer.durable_if_short().await?;
     Ok(Response::from_parts(answer_head(head), Body::new(answer)))
 }
 

@@ -114,10 +114,11 @@ fn digest(judged: &Judged) -> String {
         sha.update(&(part.len() as u64).to_be_bytes());
         sha.update(part.as_bytes());
     }
-    sha.finish()
-        .as_ref()
-        .iter()
-        .map(|b| format!("{b:02x}"))
+    let halves = |b: &u8| [b >> 4, b & 15];
+    let bytes = sha.finish();
+    let digits = bytes.as_ref().iter().flat_map(halves);
+    digits
+        .filter_map(|half| char::from_digit(u32::from(half), 16))
         .collect()
 }
 

@@ -47,6 +47,9 @@ enum State {
     Done,
 }
 
+/// An answer of so many bytes is here almost as soon as its head.
+const SHORT: u64 = 16 * 1024;
+
 /// How long a farewell has to reach the connection before the reset.
 const FAREWELL: std::time::Duration = std::time::Duration::from_millis(200);
 
@@ -98,12 +101,14 @@ impl Answer {
         self
     }
 
-    /// An answer without a body has no last byte to hold back: its record is waited for here.
+    /// An answer without a body has no last byte to hold back: its record is waited for here. So is
+    /// that of a short one, which then goes out in one piece, no later than its last byte would.
     ///
     /// # Errors
     /// 503 when the record cannot be written.
-    pub(super) async fn durable_if_empty(mut self) -> Result<Self, Refusal> {
-        if self.inner.is_end_stream()
+    pub(super) async fn durable_if_short(mut self) -> Result<Self, Refusal> {
+        let length = self.inner.size_hint().exact();
+        if (self.inner.is_end_stream() || length.is_some_and(|l| l <= SHORT))
             && let Some(durable) = self.durable.take()
             && durable.await.is_err()
         {
