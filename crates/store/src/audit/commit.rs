@@ -105,12 +105,26 @@ struct Queue {
     held_bytes: usize,
     closed: bool,
     failed: bool,
+    /// What the committing thread does.
+    committing: Committing,
     /// Threads that may still write.
     running: u8,
     /// Given free by the last thread.
     lock: Option<DirectoryLock>,
     /// Handed to the sealing thread when nothing more will be written.
     finished_wal: Option<Wal>,
+}
+
+/// What the committing thread does: to wake it costs more than all else that is done for a record.
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+enum Committing {
+    /// It will look at the queue before it sleeps.
+    #[default]
+    Awake,
+    /// It wakes by itself when [`LINGER`] is over.
+    Dozing,
+    /// It sleeps until it is woken.
+    Asleep,
 }
 
 /// Starts the threads that append behind `wal` and seal with `sealer`.
@@ -193,11 +207,10 @@ impl Shared {
         queue.backlog += 1;
         queue.backlog_bytes += bytes;
         queue.held_bytes += bytes;
-        let lingering = queue.waiting.back().is_none_or(|batch| !batch.awaited);
-        let idle = queue.waiting.is_empty();
         let fate = queue.enqueue(entry, awaited);
+        let wake = queue.wakes_for(awaited);
         drop(queue);
-        if idle || (awaited && lingering) {
+        if wake {
             self.pushed.notify_one();
         }
         Ok((index, fate))
@@ -257,13 +270,28 @@ impl Shared {
 }
 
 impl Queue {
-    /// Whether the first batch has nobody who waits for it, and may wait itself.
-    fn lingers(&self) -> bool {
-        let first = self.waiting.front();
-        self.waiting.len() == 1
-            && !self.closed
-            && !self.failed
-            && first.is_some_and(|b| !b.awaited && !b.is_full() && b.since.elapsed() < LINGER)
+    /// How long the first batch may wait still, having nobody who waits for it; zero if it may not.
+    fn lingers(&self) -> Duration {
+        match self.waiting.front() {
+            Some(batch) if self.waiting.len() > 1 || batch.awaited || batch.is_full() => {
+                Duration::ZERO
+            }
+            Some(batch) => LINGER.saturating_sub(batch.since.elapsed()),
+            None => LINGER,
+        }
+    }
+
+    /// Whether the committing thread must be woken for an entry just queued. Once is enough.
+    fn wakes_for(&mut self, awaited: bool) -> bool {
+        let wake = match self.committing {
+            Committing::Awake => false,
+            Committing::Dozing => awaited || self.waiting.len() > 1,
+            Committing::Asleep => true,
+        };
+        if wake {
+            self.committing = Committing::Awake;
+        }
+        wake
     }
 
     fn enqueue(&mut self, entry: Entry, awaited: bool) -> watch::Receiver<Fate> {
@@ -308,12 +336,23 @@ impl Shared {
     /// The next entries to be written; `None` when there will be none.
     fn next_batch(&self) -> Option<Batch> {
         let mut queue = self.lock();
-        while queue.waiting.is_empty() && !queue.closed && !queue.failed {
-            queue = wait(&self.pushed, queue);
+        let mut dozed = false;
+        while !queue.closed && !queue.failed {
+            let left = queue.lingers();
+            if left.is_zero() {
+                break;
+            }
+            // After a request's decision comes its completion, for which this thread is then not woken.
+            if queue.waiting.is_empty() && dozed {
+                queue.committing = Committing::Asleep;
+                queue = wait(&self.pushed, queue);
+            } else {
+                queue.committing = Committing::Dozing;
+                queue = wait_for(&self.pushed, queue, left);
+                dozed = true;
+            }
         }
-        while queue.lingers() {
-            queue = wait_for(&self.pushed, queue, LINGER);
-        }
+        queue.committing = Committing::Awake;
         queue.waiting.pop_front()
     }
 
@@ -333,10 +372,16 @@ impl Shared {
         let mut queue = self.lock();
         queue.backlog = queue.backlog.saturating_sub(batch.entries.len());
         queue.backlog_bytes = queue.backlog_bytes.saturating_sub(batch.bytes);
+        let sealed_so_far = queue.unsealed.is_empty();
+        let enough = queue.unsealed_bytes >= SEAL_AT_BYTES;
         queue.unsealed_bytes += batch.bytes;
+        let news = !enough && queue.unsealed_bytes >= SEAL_AT_BYTES;
         queue.unsealed.push(batch.entries);
         drop(queue);
-        self.committed.notify_one();
+        // Else the other thread sleeps until a time that is known already.
+        if sealed_so_far || news {
+            self.committed.notify_one();
+        }
     }
 }
 
