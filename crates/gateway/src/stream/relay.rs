@@ -2,11 +2,12 @@
 //! are; a follower of the frames knows where a last word may be said.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use kubestile_core::ids::RequestId;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio_util::sync::CancellationToken;
 
 use super::{Trust, spdy, websocket};
 use crate::record::Ending;
@@ -85,23 +86,13 @@ pub async fn join<C, U>(
     C: AsyncRead + AsyncWrite + Unpin + Send,
     U: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let framing = Arc::new(Mutex::new(framing));
     let sent = AtomicU64::new(0);
-    let (client_read, client_write) = tokio::io::split(client);
-    let (upstream_read, upstream_write) = tokio::io::split(upstream);
-    let up = upload(client_read, upstream_write, &framing, ending.upload());
-    let down = download(upstream_read, client_write, &framing, trust, request, &sent);
-    let (mut up, mut down) = (std::pin::pin!(up), std::pin::pin!(down));
-    let end = tokio::select! {
-        end = &mut down => end,
-        // The client has closed its side, or is gone: what is still on the way to it may arrive.
-        abused = &mut up => match abused {
-            Some(why) => End::Abused(why),
-            None => tokio::time::timeout(LINGER, &mut down)
-                .await
-                .unwrap_or(End::Closed("client-closed")),
-        },
+    let received = ending.upload();
+    let passed = Passed {
+        up: &received,
+        down: &sent,
     };
+    let end = carry(client, upstream, framing, trust, request, passed).await;
     ending.sent(sent.load(Ordering::Relaxed));
     match end {
         End::Closed(how) => ending.ended(how, ""),
@@ -110,6 +101,65 @@ pub async fn join<C, U>(
     }
 }
 
+/// Counts the bytes of each direction.
+struct Passed<'a> {
+    up: &'a AtomicU64,
+    down: &'a AtomicU64,
+}
+
+async fn carry<C, U>(
+    client: C,
+    upstream: U,
+    framing: Framing,
+    trust: Trust,
+    request: RequestId,
+    passed: Passed<'_>,
+) -> End
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    U: AsyncRead + AsyncWrite + Unpin,
+{
+    let framing = Mutex::new(framing);
+    let over = CancellationToken::new();
+    let (client_read, client_write) = tokio::io::split(client);
+    let (upstream_read, upstream_write) = tokio::io::split(upstream);
+    let up = async {
+        let up = upload(client_read, upstream_write, &framing, passed.up);
+        match over.run_until_cancelled(up).await {
+            Some(end) => end,
+            // Trust is over: nothing of the client's goes on, while it is told why.
+            None => std::future::pending().await,
+        }
+    };
+    let trust = async {
+        let why = trust.ended().await;
+        over.cancel();
+        why
+    };
+    let down = download(
+        upstream_read,
+        client_write,
+        &framing,
+        trust,
+        request,
+        passed.down,
+    );
+    let (mut up, mut down) = (std::pin::pin!(up), std::pin::pin!(down));
+    tokio::select! {
+        // In this order, so that the end of trust is seen before more is passed on.
+        biased;
+        end = &mut down => end,
+        // The client has closed its side, or is gone: what is still on the way to it may arrive.
+        abused = &mut up => match abused {
+            Some(why) => End::Abused(why),
+            None => tokio::time::timeout(LINGER, &mut down)
+                .await
+                .unwrap_or(End::Closed("client-closed")),
+        },
+    }
+}
+
+#[derive(Debug)]
 enum End {
     Closed(&'static str),
     Trust(String),
@@ -121,7 +171,7 @@ async fn upload<R, W>(
     mut from: R,
     mut to: W,
     framing: &Mutex<Framing>,
-    count: Arc<AtomicU64>,
+    count: &AtomicU64,
 ) -> Option<spdy::Malformed>
 where
     R: AsyncRead + Unpin,
@@ -151,7 +201,7 @@ async fn download<R, W>(
     mut from: R,
     mut to: W,
     framing: &Mutex<Framing>,
-    trust: Trust,
+    trust: impl Future<Output = String>,
     request: RequestId,
     count: &AtomicU64,
 ) -> End
@@ -161,15 +211,16 @@ where
 {
     let lock = || framing.lock().unwrap_or_else(PoisonError::into_inner);
     let mut buffer = vec![0; BUFFER];
-    let mut trust = std::pin::pin!(trust.ended());
+    let mut trust = std::pin::pin!(trust);
     let why = loop {
         let n = tokio::select! {
+            biased;
+            why = &mut trust => break why,
             read = from.read(&mut buffer) => match read {
                 Ok(n @ 1..) => n,
                 Ok(_) => { let _ = to.shutdown().await; return End::Closed("complete") }
                 Err(_) => { let _ = to.shutdown().await; return End::Closed("upstream-failed") }
             },
-            why = &mut trust => break why,
         };
         let bytes = buffer.get(..n).unwrap_or_default();
         if let Err(abuse) = lock().saw_server(bytes) {
@@ -179,7 +230,7 @@ where
         let write = async { to.write_all(bytes).await.is_ok() && to.flush().await.is_ok() };
         let mut write = std::pin::pin!(write);
         tokio::select! {
-            written = &mut write => if !written { return End::Closed("client-closed") },
+            biased;
             why = &mut trust => {
                 // The client stalls in the middle of a frame: it gets a moment, then the cut.
                 match tokio::time::timeout(PATIENCE, &mut write).await {
@@ -187,6 +238,7 @@ where
                     Ok(false) | Err(_) => return End::Trust(why),
                 }
             }
+            written = &mut write => if !written { return End::Closed("client-closed") },
         }
     };
     let finish = finish_frame(&mut from, &mut to, framing, &mut buffer);
@@ -242,5 +294,53 @@ where
         if lock().saw_server(bytes).is_err() || to.write_all(bytes).await.is_err() {
             return false;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::duplex;
+
+    use super::*;
+
+    /// The farewell waits for the frame that the server has begun; the client's input does not go on
+    /// meanwhile.
+    #[tokio::test]
+    async fn input_stops_with_the_trust_and_not_with_the_farewell() {
+        let (mut client, gate_to_client) = duplex(1024);
+        let (mut server, gate_to_server) = duplex(1024);
+        let (end, ended) = tokio::sync::oneshot::channel::<String>();
+        let trust = Trust(Box::pin(async move { ended.await.unwrap() }));
+        let channel = websocket::ErrorChannel::of("v5.channel.k8s.io");
+        let framing = Framing::WebSocket(websocket::Frames::default(), channel);
+        let id = RequestId::from_uuid(uuid::Uuid::from_u128(7));
+        let (up, down) = (AtomicU64::new(0), AtomicU64::new(0));
+        let passed = Passed {
+            up: &up,
+            down: &down,
+        };
+        let relay = carry(gate_to_client, gate_to_server, framing, trust, id, passed);
+        let scene = async {
+            let mut seen = [0; 6];
+            client.write_all(b"before").await.unwrap();
+            server.read_exact(&mut seen).await.unwrap();
+            // A frame of four bytes, of which two are there.
+            server.write_all(b"\x82\x04ab").await.unwrap();
+            client.read_exact(&mut seen[..4]).await.unwrap();
+            // Trust ends and the client goes on, both before the relay runs again.
+            end.send("over".to_owned()).unwrap();
+            client.write_all(b"after").await.unwrap();
+            tokio::task::yield_now().await;
+            server.write_all(b"cd").await.unwrap();
+            let mut rest = Vec::new();
+            client.read_to_end(&mut rest).await.unwrap();
+            let mut more = Vec::new();
+            server.read_to_end(&mut more).await.unwrap();
+            (rest, more)
+        };
+        let (end, (rest, more)) = tokio::join!(relay, scene);
+        assert!(matches!(end, End::Trust(why) if why == "over"));
+        assert!(rest.starts_with(b"cd\x82"), "the frame, then the farewell");
+        assert!(more.is_empty(), "{}", more.escape_ascii());
     }
 }
