@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use kubestile_authn::{CertificateRequest, code};
 use kubestile_core::session::Session;
-use kubestile_core::{Assurance, Identity, PersonId};
+use kubestile_core::{Assurance, Identity, PersonId, Source};
 use kubestile_store::StoreError;
 
 use crate::api::{LoginAnswer, LoginRequest};
@@ -14,7 +14,6 @@ use crate::caller::Address;
 use crate::error::ApiError;
 use crate::journal::{new_session_id, words};
 use crate::json::Body;
-use crate::limiter::Source;
 use crate::state::App;
 
 /// `POST /v1/login`.

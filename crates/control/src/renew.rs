@@ -5,12 +5,12 @@ use std::net::IpAddr;
 use axum::Json;
 use axum::extract::State;
 use kubestile_authn::{AuthnError, CertificateRequest, proof};
+use kubestile_core::Source;
 
 use crate::api::{RenewAnswer, RenewRequest};
 use crate::caller::{Address, look_up};
 use crate::error::ApiError;
 use crate::json::Body;
-use crate::limiter::Source;
 use crate::state::App;
 
 /// `POST /v1/renew`. The certificate of the connection plays no part: it may have expired.

@@ -5,11 +5,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use kubestile_authn::Authority;
-use kubestile_core::{ClusterName, SessionId, Timestamp, Ttl};
+use kubestile_core::{ClusterName, SessionId, Source, Timestamp, Ttl};
 use kubestile_store::Store;
 use kubestile_store::audit::AuditLog;
 
-use crate::limiter::{Limiter, Source};
+use crate::limiter::Limiter;
 
 /// Says what time it is.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;

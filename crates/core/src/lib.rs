@@ -16,6 +16,7 @@ pub mod kubectl_line;
 pub mod request_info;
 pub mod secret;
 pub mod session;
+pub mod source;
 pub mod time;
 
 pub use action::{Action, ActionKind};
@@ -25,4 +26,5 @@ pub use identity::{Assurance, Identity, JobFunction, VerifiedIdentity};
 pub use ids::{ClusterName, Namespace, PersonId, PolicyId, RequestId, SessionId};
 pub use request_info::{RequestInfo, Target, Verb};
 pub use secret::Secret;
+pub use source::Source;
 pub use time::{Timestamp, Ttl};

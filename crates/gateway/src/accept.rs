@@ -1,6 +1,9 @@
 //! Step 1: a TLS connection becomes a [`Connection`], and its requests go to the pipeline (paths
 //! under `/clusters/`) or to the control plane (all others), each knowing the peer.
 
+mod activity;
+mod sources;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -13,15 +16,19 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use kubestile_authn::{AuthnError, ClientCertificate, PeerAddress, PeerCertificate};
+use kubestile_core::Source;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use self::activity::Activity;
+pub use self::activity::OpenRequest;
+use self::sources::{Seat, Sources};
 use crate::body::Body;
 use crate::gate::Gate;
 use crate::parse::PREFIX;
-use crate::pipeline;
+use crate::{pipeline, sockets};
 
 /// Largest head of a request, in bytes; the API server's own limit is 1 MiB.
 const HEAD_LIMIT: usize = 64 * 1024;
@@ -62,6 +69,7 @@ pub async fn serve(gate: Arc<Gate>, listener: Listener, control: Control) {
     let acceptor = TlsAcceptor::from(listener.tls);
     tokio::spawn(close_idle(gate.clone()));
     let places = Arc::new(Semaphore::new(gate.settings.max_connections));
+    let sources = Sources::new(gate.settings.connections_per_source);
     loop {
         let Some(place) = take_place(&gate, &places).await else {
             break;
@@ -79,14 +87,19 @@ pub async fn serve(gate: Arc<Gate>, listener: Listener, control: Control) {
                 continue;
             }
         };
+        let Some(seat) = sources.sit(Source::of(peer.ip())) else {
+            gate.metrics.connection_refused();
+            tracing::debug!(peer = %peer, "a source has too many connections open");
+            continue;
+        };
         let (gate, acceptor, control) = (gate.clone(), acceptor.clone(), control.clone());
         gate.open.clone().spawn(async move {
             gate.metrics.connections(1);
-            if let Err(error) = connection(&gate, acceptor, tcp, peer, control).await {
+            if let Err(error) = connection(&gate, acceptor, tcp, peer, &seat, control).await {
                 tracing::debug!(peer = %peer, error = %error, "a connection broke off");
             }
             gate.metrics.connections(-1);
-            drop(place);
+            drop((seat, place));
         });
     }
     gate.open.close();
@@ -137,10 +150,15 @@ async fn connection(
     acceptor: TlsAcceptor,
     tcp: TcpStream,
     peer: SocketAddr,
+    seat: &Seat,
     control: Control,
 ) -> Result<(), Failure> {
-    tcp.set_nodelay(true)?;
-    let tls = tokio::time::timeout(gate.settings.handshake, acceptor.accept(tcp)).await??;
+    sockets::prepare(&tcp)?;
+    let handshake = async {
+        let _turn = seat.handshakes().acquire().await?;
+        Ok::<_, Failure>(acceptor.accept(tcp).await?)
+    };
+    let tls = tokio::time::timeout(gate.settings.handshake, handshake).await??;
     let der = tls
         .get_ref()
         .1
@@ -151,7 +169,9 @@ async fn connection(
     let known = Arc::new(Connection { peer, certificate });
     let h2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
     let certificate = PeerCertificate(der.map(|der| der.into_owned()));
+    let activity = Arc::new(Activity::default());
     let service = service_fn(|mut request: Request<Incoming>| {
+        let open = activity.begin();
         let (gate, known, control) = (gate.clone(), known.clone(), control.clone());
         let certificate = certificate.clone();
         async move {
@@ -162,11 +182,11 @@ async fn connection(
                 request.extensions_mut().insert(PeerAddress(peer));
                 control(request).await
             };
-            Ok::<_, std::convert::Infallible>(answer)
+            Ok::<_, std::convert::Infallible>(answer.map(|body| body.of(open)))
         }
     });
     if h2 {
-        serve_h2(gate, tls, service).await
+        serve_h2(gate, tls, service, &activity).await
     } else {
         serve_h1(gate, tls, service).await
     }
@@ -196,7 +216,12 @@ where
     Ok(connection.await?)
 }
 
-async fn serve_h2<S, F>(gate: &Gate, tls: TlsStream<TcpStream>, service: S) -> Result<(), Failure>
+async fn serve_h2<S, F>(
+    gate: &Gate,
+    tls: TlsStream<TcpStream>,
+    service: S,
+    activity: &Activity,
+) -> Result<(), Failure>
 where
     S: hyper::service::Service<
             Request<Incoming>,
@@ -221,7 +246,14 @@ where
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
         ended = connection.as_mut() => return Ok(ended?),
-        () = gate.draining.cancelled() => connection.as_mut().graceful_shutdown(),
+        () = gate.draining.cancelled() => {}
+        () = activity.idle(gate.settings.idle) => {}
     }
-    Ok(connection.await?)
+    // Requests that were sent before the client reads of it are answered still.
+    connection.as_mut().graceful_shutdown();
+    tokio::select! {
+        ended = connection.as_mut() => Ok(ended?),
+        // Who has nothing open and does not go is cut.
+        () = activity.idle(gate.settings.handshake) => Ok(()),
+    }
 }

@@ -8,6 +8,8 @@ use http_body::{Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 
+use crate::accept::OpenRequest;
+
 /// Why a body broke off.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
@@ -26,12 +28,15 @@ pub enum BodyError {
 }
 
 /// A body of an answer.
-pub struct Body(UnsyncBoxBody<Bytes, BodyError>);
+pub struct Body {
+    inner: UnsyncBoxBody<Bytes, BodyError>,
+    open: Option<OpenRequest>,
+}
 
 impl Body {
     /// A body of these bytes.
     pub fn full(bytes: Bytes) -> Self {
-        Self(
+        Self::boxed(
             Full::new(bytes)
                 .map_err(|never| match never {})
                 .boxed_unsync(),
@@ -48,7 +53,17 @@ impl Body {
     where
         B: http_body::Body<Data = Bytes, Error = BodyError> + Send + 'static,
     {
-        Self(body.boxed_unsync())
+        Self::boxed(body.boxed_unsync())
+    }
+
+    fn boxed(inner: UnsyncBoxBody<Bytes, BodyError>) -> Self {
+        Self { inner, open: None }
+    }
+
+    /// The same, during which this request counts as open.
+    pub(crate) fn of(mut self, open: OpenRequest) -> Self {
+        self.open = Some(open);
+        self
     }
 }
 
@@ -60,15 +75,15 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        Pin::new(&mut self.0).poll_frame(cx)
+        Pin::new(&mut self.inner).poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
+        self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
+        self.inner.size_hint()
     }
 }
 

@@ -26,6 +26,8 @@ pub struct Settings {
     pub body_limit: u64,
     /// Open client connections, all together.
     pub max_connections: usize,
+    /// Open client connections per source address (an IPv4 address, or an IPv6 /64).
+    pub connections_per_source: usize,
     /// Short requests in flight per person.
     pub requests_per_person: usize,
     /// Open watches, logs and upgraded streams per person.
@@ -38,6 +40,8 @@ pub struct Settings {
     pub drain: Duration,
     /// How long a TLS handshake, and the head of a request, may take.
     pub handshake: Duration,
+    /// An HTTP/2 connection on which no request was open for so long is closed.
+    pub idle: Duration,
     /// How long connecting to an API server may take.
     pub connect: Duration,
 }
@@ -47,12 +51,14 @@ impl Default for Settings {
         Self {
             body_limit: 3 * 1024 * 1024,
             max_connections: 20_000,
+            connections_per_source: 2_000,
             requests_per_person: 256,
             streams_per_person: 1_000,
             requests_per_cluster: 1_000,
             streams_per_cluster: 10_000,
             drain: Duration::from_secs(25),
             handshake: Duration::from_secs(10),
+            idle: Duration::from_secs(300),
             connect: Duration::from_secs(10),
         }
     }

@@ -18,6 +18,7 @@ pub mod pipeline;
 pub mod pool;
 pub mod record;
 pub mod refusal;
+mod sockets;
 pub mod stream;
 
 pub use accept::{Listener, serve};

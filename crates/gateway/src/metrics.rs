@@ -20,6 +20,7 @@ pub struct Metrics {
     record: Histogram,
     open_streams: Gauge<i64, AtomicI64>,
     connections: Gauge<i64, AtomicI64>,
+    connections_refused: Counter,
     bytes_in: Counter,
     bytes_out: Counter,
     fail_open: Counter<u64, AtomicU64>,
@@ -56,6 +57,7 @@ impl Metrics {
             record: micros(),
             open_streams: Gauge::default(),
             connections: Gauge::default(),
+            connections_refused: Counter::default(),
             bytes_in: Counter::default(),
             bytes_out: Counter::default(),
             fail_open: Counter::default(),
@@ -88,6 +90,11 @@ impl Metrics {
             "connections",
             "Open client connections",
             metrics.connections.clone(),
+        );
+        registry.register(
+            "connections_refused",
+            "Connections closed because their source had too many",
+            metrics.connections_refused.clone(),
         );
         registry.register(
             "received_bytes",
@@ -143,6 +150,11 @@ impl Metrics {
     /// A client connection began (`1`) or ended (`-1`).
     pub fn connections(&self, by: i64) {
         self.connections.inc_by(by);
+    }
+
+    /// A connection was closed at once because its source has too many.
+    pub fn connection_refused(&self) {
+        self.connections_refused.inc();
     }
 
     /// A named setting let something pass.

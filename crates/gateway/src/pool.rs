@@ -18,6 +18,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::body::Body;
+use crate::sockets;
 
 /// Streams on one shared connection, well below what API servers allow (100 and more).
 const STREAMS: usize = 64;
@@ -319,7 +320,7 @@ impl Pool {
             .trim_start_matches('[')
             .trim_end_matches(']');
         let tcp = TcpStream::connect((host, self.upstream.port())).await?;
-        tcp.set_nodelay(true)?;
+        sockets::prepare(&tcp)?;
         TlsConnector::from(config)
             .connect(self.upstream.server_name(), tcp)
             .await

@@ -10,6 +10,7 @@
     reason = "a test fails by panicking"
 )]
 
+#[allow(dead_code, reason = "each test binary uses a part of the field")]
 mod field;
 
 use field::Field;

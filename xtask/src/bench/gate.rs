@@ -169,6 +169,7 @@ clusters:
 - name: bench
   kubeconfig: KUBECONFIG
 limits:
+  connectionsPerSource: 20000
   streamsPerPerson: 20000
   streamsPerCluster: 20000
 ";

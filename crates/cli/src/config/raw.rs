@@ -114,6 +114,8 @@ pub(crate) struct RawLimits {
     pub(crate) body_bytes: Option<u64>,
     /// Open client connections. Default 20000.
     pub(crate) connections: Option<usize>,
+    /// Open client connections per source address, an IPv6 /64 being one. Default 2000.
+    pub(crate) connections_per_source: Option<usize>,
     /// Short requests in flight per person. Default 256.
     pub(crate) requests_per_person: Option<usize>,
     /// Open watches, logs and upgraded streams per person. Default 1000.
@@ -132,6 +134,8 @@ pub(crate) struct RawTimeouts {
     pub(crate) drain: Option<String>,
     /// A TLS handshake, and the head of a request. Default `10s`; `1s` to `5m`.
     pub(crate) handshake: Option<String>,
+    /// After how long without an open request an HTTP/2 connection is closed. Default `5m`; `10s` to `1h`.
+    pub(crate) idle: Option<String>,
     /// Connecting to an API server. Default `10s`; `1s` to `5m`.
     pub(crate) connect: Option<String>,
 }
@@ -183,6 +187,7 @@ impl RawConfig {
         self.limits = RawLimits {
             body_bytes: Some(settings.body_limit),
             connections: Some(settings.max_connections),
+            connections_per_source: Some(settings.connections_per_source),
             requests_per_person: Some(settings.requests_per_person),
             streams_per_person: Some(settings.streams_per_person),
             requests_per_cluster: Some(settings.requests_per_cluster),
@@ -191,6 +196,7 @@ impl RawConfig {
         self.timeouts = RawTimeouts {
             drain: secs(settings.drain),
             handshake: secs(settings.handshake),
+            idle: secs(settings.idle),
             connect: secs(settings.connect),
         };
         self.logging = RawLogging {
@@ -317,6 +323,11 @@ impl RawLimits {
         Ok(Settings {
             body_limit,
             max_connections: at_least("connections", self.connections, default.max_connections)?,
+            connections_per_source: at_least(
+                "connectionsPerSource",
+                self.connections_per_source,
+                default.connections_per_source,
+            )?,
             requests_per_person: at_least(
                 "requestsPerPerson",
                 self.requests_per_person,
@@ -346,6 +357,7 @@ impl RawTimeouts {
     fn apply(&self, settings: &mut Settings) -> Result<(), String> {
         settings.drain = span("timeouts.drain", self.drain.as_deref(), 25, 0, 3600)?;
         settings.handshake = span("timeouts.handshake", self.handshake.as_deref(), 10, 1, 300)?;
+        settings.idle = span("timeouts.idle", self.idle.as_deref(), 300, 10, 3600)?;
         settings.connect = span("timeouts.connect", self.connect.as_deref(), 10, 1, 300)?;
         Ok(())
     }

@@ -20,9 +20,11 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long anything may take here.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 const SESSION: SessionId = SessionId::from_uuid(uuid::Uuid::from_u128(2));
 
 /// The gate, the API server behind it, and ana, who is an operator in `shop`.
@@ -44,15 +46,20 @@ fn now() -> Timestamp {
 impl Field {
     /// Everything set up; the API server answers `answer` to whatever comes.
     pub(crate) async fn with_answer(answer: &str) -> Self {
-        Self::new(answer, false).await
+        Self::new(answer, false, Settings::default()).await
     }
 
     /// The same, but the API server then keeps the connection open and says no more.
     pub(crate) async fn with_open_answer(answer: &str) -> Self {
-        Self::new(answer, true).await
+        Self::new(answer, true, Settings::default()).await
     }
 
-    async fn new(answer: &str, open: bool) -> Self {
+    /// The same, behind a gate with other settings.
+    pub(crate) async fn with_settings(answer: &str, settings: Settings) -> Self {
+        Self::new(answer, true, settings).await
+    }
+
+    async fn new(answer: &str, open: bool, settings: Settings) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let authority = Authority::create(now()).unwrap();
         let requests = Arc::default();
@@ -69,7 +76,7 @@ impl Field {
         let key = LogKey::create(&log, "gate.example.com/test", &[7; 32]).unwrap();
         let audit = AuditLog::open(&log, key).unwrap();
         let policies = PolicySet::load(&base_sources()).unwrap();
-        let gate = Gate::new(store, audit, policies, Settings::default(), Arc::new(now));
+        let gate = Gate::new(store, audit, policies, settings, Arc::new(now));
         let name = "prod".parse().unwrap();
         let cluster = Cluster::new(name, Arc::new(upstream), PATIENCE);
         cluster.set_state(ClusterState::Serving);
@@ -88,13 +95,28 @@ impl Field {
 
     /// A connection of ana's to the gate.
     pub(crate) async fn connect(&self) -> Client {
-        let tcp = TcpStream::connect(self.address).await.unwrap();
+        Client(self.dial(self.client.clone()).await.unwrap())
+    }
+
+    /// A connection that the gate may refuse.
+    pub(crate) async fn try_connect(&self) -> Option<Client> {
+        self.dial(self.client.clone()).await.ok().map(Client)
+    }
+
+    /// An HTTP/2 connection of ana's to the gate, to be driven by the test.
+    pub(crate) async fn connect_h2(&self) -> TlsStream<TcpStream> {
+        let mut config = rustls::ClientConfig::clone(&self.client);
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        self.dial(Arc::new(config)).await.unwrap()
+    }
+
+    async fn dial(
+        &self,
+        config: Arc<rustls::ClientConfig>,
+    ) -> std::io::Result<TlsStream<TcpStream>> {
+        let tcp = TcpStream::connect(self.address).await?;
         let name = ServerName::from(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let tls = TlsConnector::from(self.client.clone())
-            .connect(name, tcp)
-            .await
-            .unwrap();
-        Client(tls)
+        TlsConnector::from(config).connect(name, tcp).await
     }
 
     /// Ends ana's session.
@@ -265,7 +287,7 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
 }
 
 /// One connection to the gate.
-pub(crate) struct Client(tokio_rustls::client::TlsStream<TcpStream>);
+pub(crate) struct Client(TlsStream<TcpStream>);
 
 impl Client {
     /// Sends bytes as they are; a gate that has closed already is not an error here.
