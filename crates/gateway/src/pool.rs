@@ -3,7 +3,7 @@
 //! stalls nobody and an upgraded connection is never used again.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,12 +24,19 @@ use crate::sockets;
 const STREAMS: usize = 64;
 /// Shared connections per person.
 const CONNECTIONS: usize = 8;
+/// An answer that has not been read to its end after so long is a slow one.
+const SLOW: i64 = 5;
+/// As many slow answers as leave room in their connection's window. Beyond that it takes no new
+/// requests while there are, or may be, other connections: what is asked now is not held up by what
+/// nobody reads.
+const SLOW_ONES: usize = 3;
 /// A shared connection that nothing used for so long is closed.
 const IDLE: Duration = Duration::from_secs(90);
-/// What one answer may have in flight: the memory that a slow client costs.
+/// What one answer may have in flight: enough that a single large one is as fast as its connection.
 const STREAM_WINDOW: u32 = 2 * 1024 * 1024;
-/// What all answers of one connection may have in flight: no slow one uses it up.
-const CONNECTION_WINDOW: u32 = 64 * 1024 * 1024;
+/// What all answers of one connection may have in flight, read by nobody yet. With [`CONNECTIONS`] it
+/// is what one person's slow clients cost in memory: 64 MiB.
+const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -68,22 +75,46 @@ struct Shared {
     sender: http2::SendRequest<Body>,
     /// With which it was opened: once the gate's own certificate is another, nothing new goes over it.
     tls: Arc<rustls::ClientConfig>,
-    in_flight: AtomicUsize,
+    /// When each request in flight began.
+    in_flight: Mutex<Vec<i64>>,
     last_used: AtomicI64,
 }
 
+impl Shared {
+    /// How many requests are in flight, and how many of them are slow.
+    fn load(&self, now: i64) -> (usize, usize) {
+        let in_flight = lock(&self.in_flight);
+        let slow = in_flight.iter().filter(|began| now - **began > SLOW);
+        (in_flight.len(), slow.count())
+    }
+}
+
 /// A place on a shared connection; given back when the answer has been read or dropped.
-pub struct InFlight(Arc<Shared>);
+pub struct InFlight {
+    on: Arc<Shared>,
+    began: i64,
+}
+
+impl InFlight {
+    fn begin(on: Arc<Shared>, now: i64) -> Self {
+        lock(&on.in_flight).push(now);
+        on.last_used.store(now, Ordering::Relaxed);
+        Self { on, began: now }
+    }
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        let mut in_flight = lock(&self.on.in_flight);
+        if let Some(at) = in_flight.iter().position(|began| *began == self.began) {
+            in_flight.swap_remove(at);
+        }
     }
 }
 
 /// What a short request is sent on.
 enum Ready {
-    Shared(Arc<Shared>),
+    Shared(InFlight),
     /// The API server speaks no HTTP/2: a connection for this request alone.
     Own(http1::SendRequest<Body>),
 }
@@ -118,8 +149,8 @@ impl Pool {
     ) -> Result<(Response<Incoming>, Option<InFlight>), PoolError> {
         let lane = self.lane(person);
         for _ in 0..3 {
-            let shared = match self.take_or_open(&lane).await? {
-                Ready::Shared(shared) => shared,
+            let place = match self.take_or_open(&lane).await? {
+                Ready::Shared(place) => place,
                 Ready::Own(sender) => {
                     let answer = self.send_h1(sender, target, request).await?;
                     return Ok((answer, None));
@@ -127,8 +158,7 @@ impl Pool {
             };
             *request.uri_mut() = self.absolute(target)?;
             request.headers_mut().remove(header::HOST);
-            let place = InFlight(shared.clone());
-            let mut sender = shared.sender.clone();
+            let mut sender = place.on.sender.clone();
             if sender.ready().await.is_err() {
                 continue;
             }
@@ -185,17 +215,17 @@ impl Pool {
 
     /// A connection with room, opened if there is none.
     async fn take_or_open(&self, lane: &Lane) -> Result<Ready, PoolError> {
-        if let Some(shared) = self.take(lane, STREAMS) {
-            return Ok(Ready::Shared(shared));
+        if let Some(place) = self.take(lane, Room::Free) {
+            return Ok(Ready::Shared(place));
         }
         let _turn = lane.opening.lock().await;
-        if let Some(shared) = self.take(lane, STREAMS) {
-            return Ok(Ready::Shared(shared));
+        if let Some(place) = self.take(lane, Room::Free) {
+            return Ok(Ready::Shared(place));
         }
-        // All are full, which the limits per person rule out by default: hyper queues what is over.
+        // All are full or slow: hyper queues what is over.
         let crowded = lock(&lane.open).len() >= CONNECTIONS;
-        if crowded && let Some(shared) = self.take(lane, usize::MAX) {
-            return Ok(Ready::Shared(shared));
+        if crowded && let Some(place) = self.take(lane, Room::Any) {
+            return Ok(Ready::Shared(place));
         }
         match self.open(false).await? {
             Opened::H1(sender) => Ok(Ready::Own(sender)),
@@ -203,28 +233,27 @@ impl Pool {
                 let shared = Arc::new(Shared {
                     sender,
                     tls,
-                    in_flight: AtomicUsize::new(1),
-                    last_used: AtomicI64::new(self.age()),
+                    in_flight: Mutex::default(),
+                    last_used: AtomicI64::default(),
                 });
-                lock(&lane.open).push(shared.clone());
-                Ok(Ready::Shared(shared))
+                let place = InFlight::begin(shared.clone(), self.age());
+                lock(&lane.open).push(shared);
+                Ok(Ready::Shared(place))
             }
         }
     }
 
-    /// A connection of the person's with fewer than `room` requests in flight.
-    fn take(&self, lane: &Lane, room: usize) -> Option<Arc<Shared>> {
+    /// A place on the connection of the person's with the fewest requests, whose window is not taken by slow answers if
+    /// possible.
+    fn take(&self, lane: &Lane, room: Room) -> Option<InFlight> {
+        let now = self.age();
         let current = self.upstream.tls_h2();
         let mut open = lock(&lane.open);
         open.retain(|c| !c.sender.is_closed() && Arc::ptr_eq(&c.tls, &current));
-        let in_flight = |c: &&Arc<Shared>| c.in_flight.load(Ordering::Relaxed);
-        let shared = open
-            .iter()
-            .min_by_key(in_flight)
-            .filter(|c| in_flight(c) < room)?;
-        shared.in_flight.fetch_add(1, Ordering::Relaxed);
-        shared.last_used.store(self.age(), Ordering::Relaxed);
-        Some(shared.clone())
+        let load = open.iter().map(|c| c.load(now));
+        let at = choose(load, room)?;
+        let shared = open.get(at)?.clone();
+        Some(InFlight::begin(shared, now))
     }
 
     /// Closes connections that nothing has used for a while. Called every few seconds.
@@ -235,7 +264,7 @@ impl Pool {
         people.retain(|_, lane| {
             let mut open = lock(&lane.open);
             open.retain(|c| {
-                let busy = c.in_flight.load(Ordering::Relaxed) > 0;
+                let busy = !lock(&c.in_flight).is_empty();
                 let young = now - c.last_used.load(Ordering::Relaxed) < idle;
                 !c.sender.is_closed() && (busy || young)
             });
@@ -327,6 +356,24 @@ impl Pool {
     }
 }
 
+/// Which connections may be chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Room {
+    /// Those that have a place free, and room in their window.
+    Free,
+    /// All.
+    Any,
+}
+
+/// The connection that a request is best sent on, of `(requests in flight, slow ones among them)`.
+fn choose(loads: impl Iterator<Item = (usize, usize)>, room: Room) -> Option<usize> {
+    loads
+        .enumerate()
+        .filter(|(_, (all, slow))| room == Room::Any || (*all < STREAMS && *slow < SLOW_ONES))
+        .min_by_key(|(_, (all, slow))| (*slow >= SLOW_ONES, *all))
+        .map(|(at, _)| at)
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -341,4 +388,37 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_request_goes_where_no_slow_answers_hold_it_up() {
+        let full_of_slow = (3, 3);
+        assert_eq!(choose([full_of_slow].into_iter(), Room::Free), None);
+        assert_eq!(
+            choose([full_of_slow, (40, 2)].into_iter(), Room::Free),
+            Some(1)
+        );
+        assert_eq!(choose([(40, 0), (7, 0)].into_iter(), Room::Free), Some(1));
+        assert_eq!(choose([(64, 0)].into_iter(), Room::Free), None);
+        assert_eq!(
+            choose([full_of_slow, (90, 0)].into_iter(), Room::Any),
+            Some(1)
+        );
+        assert_eq!(
+            choose([(9, 9), full_of_slow].into_iter(), Room::Any),
+            Some(1)
+        );
+    }
+
+    /// The slow ones that are borne leave room for another answer; all of a person's stay bounded.
+    #[test]
+    fn windows_bound_what_slow_clients_cost() {
+        let slow = u32::try_from(SLOW_ONES).unwrap() * STREAM_WINDOW;
+        assert!(slow + STREAM_WINDOW <= CONNECTION_WINDOW);
+        assert!(CONNECTIONS * CONNECTION_WINDOW as usize <= 64 * 1024 * 1024);
+    }
 }
