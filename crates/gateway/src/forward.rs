@@ -2,6 +2,7 @@
 //! here without a permit and the receipt that records it.
 
 mod answer;
+mod farewell;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

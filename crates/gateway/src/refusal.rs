@@ -229,16 +229,19 @@ impl Refusal {
 
 /// The `Status` that ends an open stream, for exec's error channel and for a watch's ERROR event.
 pub fn end_of_stream(why: &str, request: RequestId) -> Vec<u8> {
-    let message = clean(&format!(
+    let message = end_message(why, request);
+    status_json(END_CODE.as_u16(), SESSION_ENDED, &message, Vec::new(), None)
+}
+
+/// The reason of a `Status` that ends a stream, and its code.
+pub(crate) const SESSION_ENDED: &str = "SessionEnded";
+pub(crate) const END_CODE: StatusCode = StatusCode::FORBIDDEN;
+
+/// The message of a `Status` that ends a stream.
+pub(crate) fn end_message(why: &str, request: RequestId) -> String {
+    clean(&format!(
         "kubestile ended this stream: {why} (request {request})"
-    ));
-    status_json(
-        StatusCode::FORBIDDEN.as_u16(),
-        "SessionEnded",
-        &message,
-        Vec::new(),
-        None,
-    )
+    ))
 }
 
 /// `needs approval (policy a); must not happen (policy b)`.

@@ -6,20 +6,19 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderMap, header};
+use http::HeaderMap;
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
-use kubestile_core::action::ActionKind;
 use kubestile_core::ids::RequestId;
-use kubestile_core::request_info::Verb;
 use kubestile_store::audit::{AuditError, Durability};
 
 use super::Judged;
+use super::farewell::Farewell;
 use crate::body::BodyError;
 use crate::limits::Place;
 use crate::pool::InFlight;
 use crate::record::Ending;
-use crate::refusal::{self, Refusal};
+use crate::refusal::Refusal;
 use crate::stream::Trust;
 
 type Durable = Pin<Box<dyn Future<Output = Result<(), AuditError>> + Send>>;
@@ -33,7 +32,6 @@ pub(super) struct Answer {
     held: Option<Frame<Bytes>>,
     trust: Option<Trust>,
     farewell: Farewell,
-    at_boundary: bool,
     state: State,
     _place: Option<Arc<Place>>,
     _in_flight: Option<InFlight>,
@@ -53,17 +51,6 @@ const SHORT: u64 = 16 * 1024;
 /// How long a farewell has to reach the connection before the reset.
 const FAREWELL: std::time::Duration = std::time::Duration::from_millis(200);
 
-/// How the client of a stream is told why it ends.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Farewell {
-    /// A JSON watch: an ERROR event with a Status.
-    WatchEvent,
-    /// Plain text (`logs -f`): a line.
-    Line,
-    /// Nothing can be said in this format.
-    Nothing,
-}
-
 impl Answer {
     /// The body of the answer to `judged`, which came with `headers`.
     pub(super) fn new(
@@ -80,8 +67,7 @@ impl Answer {
             durable: durability.map(|d| Box::pin(d.wait()) as Durable),
             held: None,
             trust: None,
-            farewell: farewell(judged, headers),
-            at_boundary: true,
+            farewell: Farewell::of(judged, headers),
             state: State::Streaming,
             _place: None,
             _in_flight: None,
@@ -124,9 +110,7 @@ impl Answer {
     fn pass(&mut self, frame: Frame<Bytes>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if let Some(data) = frame.data_ref() {
             self.ending.sent(data.len() as u64);
-            if let Some(last) = data.last() {
-                self.at_boundary = *last == b'\n';
-            }
+            self.farewell.saw(data);
         }
         Poll::Ready(Some(Ok(frame)))
     }
@@ -144,34 +128,16 @@ impl Answer {
     /// The trust has ended: a last word in the stream's own format, where it has one, then the cut.
     fn cut(&mut self, why: String) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         self.ending.ended("session-ended", &why);
-        let text = match self.farewell {
-            Farewell::WatchEvent if self.at_boundary => {
-                let mut event = br#"{"type":"ERROR","object":"#.to_vec();
-                event.extend_from_slice(&refusal::end_of_stream(&why, self.request));
-                event.extend_from_slice(b"}\n");
-                event
-            }
-            Farewell::Line => {
-                let gap = if self.at_boundary { "" } else { "\n" };
-                format!(
-                    "{gap}kubestile ended this stream: {why} (request {})\n",
-                    self.request
-                )
-                .into_bytes()
-            }
-            Farewell::WatchEvent | Farewell::Nothing => {
-                self.state = State::Done;
-                return Poll::Ready(Some(Err(BodyError::Ended(why))));
-            }
+        let Some(last) = self.farewell.say(&why, self.request) else {
+            self.state = State::Done;
+            return Poll::Ready(Some(Err(BodyError::Ended(why))));
         };
-        self.state = match self.farewell {
-            // A watch ends like any other watch: the client acts on the ERROR event.
-            Farewell::WatchEvent => State::Done,
-            Farewell::Line | Farewell::Nothing => {
-                State::Cut(why, Box::pin(tokio::time::sleep(FAREWELL)))
-            }
+        self.state = if last.ends_well {
+            State::Done
+        } else {
+            State::Cut(why, Box::pin(tokio::time::sleep(FAREWELL)))
         };
-        Poll::Ready(Some(Ok(Frame::data(Bytes::from(text)))))
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from(last.bytes)))))
     }
 
     /// Polls the record; `true` once it is durable (or need not be).
@@ -290,22 +256,4 @@ impl Drop for Answer {
 
 fn has_data(frame: &Frame<Bytes>) -> bool {
     frame.data_ref().is_some_and(|data| !data.is_empty())
-}
-
-/// In which format a last word can be said.
-fn farewell(judged: &Judged, headers: &HeaderMap) -> Farewell {
-    if headers.contains_key(header::CONTENT_ENCODING) {
-        return Farewell::Nothing;
-    }
-    let kind = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|v| v.to_str().ok())
-        .unwrap_or_default();
-    if judged.action.info.verb == Verb::Watch && kind.starts_with("application/json") {
-        Farewell::WatchEvent
-    } else if judged.action.kind == ActionKind::Log && kind.starts_with("text/plain") {
-        Farewell::Line
-    } else {
-        Farewell::Nothing
-    }
 }
