@@ -3,6 +3,7 @@
 
 mod answer;
 mod farewell;
+pub(crate) mod origin;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -168,7 +169,7 @@ pub async fn forward(
     check_our_credential(&judged, head.status, &mut ending)?;
     check_informational(&judged, head.status, &mut ending)?;
     check_redirect(&judged, &mut head, &mut ending)?;
-    filter_answer_headers(&mut head.headers, judged.is_proxied());
+    filter_answer_headers(&mut head.headers, &judged);
 
     let answer = Answer::new(&judged, &head.headers, body, ending, recorded.durability)
         .holding(judged.place.clone(), in_flight)
@@ -185,6 +186,7 @@ async fn upstream_headers(judged: &Judged, client: &HeaderMap) -> Result<HeaderM
         Passage::Api
     };
     let mut headers = impersonate::strip(client, passage);
+    origin::hide_cookies(&mut headers);
     let who = judged.upstream_identity();
     impersonate::set(&mut headers, &who, judged.id, judged.source.ip())
         .map_err(|e| Refusal::bad_request(&e.to_string()))?;
@@ -309,8 +311,8 @@ fn check_redirect(
 }
 
 /// What an answer may not carry to the client: what is about the upstream's connection, what names
-/// identities, and, except from proxied applications, cookies.
-fn filter_answer_headers(headers: &mut HeaderMap, proxied: bool) {
+/// identities, and what a browser would take for the gate's own.
+fn filter_answer_headers(headers: &mut HeaderMap, judged: &Judged) {
     let listed: Vec<String> = headers
         .get_all(header::CONNECTION)
         .iter()
@@ -325,7 +327,6 @@ fn filter_answer_headers(headers: &mut HeaderMap, proxied: bool) {
             impersonate::is_hop_by_hop(text)
                 || text.starts_with("impersonate-")
                 || text.starts_with("x-remote-")
-                || (!proxied && text == "set-cookie")
                 || listed.iter().any(|l| l == text)
         })
         .cloned()
@@ -333,6 +334,9 @@ fn filter_answer_headers(headers: &mut HeaderMap, proxied: bool) {
     for name in dropped {
         headers.remove(name);
     }
+    let (cluster, path) = (judged.cluster.name().as_str(), judged.target.path());
+    let below = judged.is_proxied().then(|| origin::prefix(cluster, path));
+    origin::restrict(headers, below.as_deref());
 }
 
 /// An answer after which the client's connection is closed: what follows an upgrade that failed is
@@ -344,7 +348,7 @@ pub(crate) fn closing_answer(
     trust: Trust,
     ending: Ending,
 ) -> Response<Body> {
-    filter_answer_headers(&mut head.headers, judged.is_proxied());
+    filter_answer_headers(&mut head.headers, judged);
     let answer = Answer::new(judged, &head.headers, body, ending, None)
         .holding(judged.place.clone(), None)
         .ending_with(Some(trust));

@@ -9,6 +9,7 @@ use kubestile_core::ids::ClusterName;
 use kubestile_core::request_info::RequestInfo;
 
 use crate::clusters::{Cluster, ClusterState};
+use crate::forward::origin::SERVICE_WORKER;
 use crate::gate::Gate;
 use crate::refusal::Refusal;
 use crate::stream::upgrade::{self, Protocol};
@@ -88,6 +89,11 @@ pub fn parse<B>(
     target: &UpstreamTarget,
 ) -> Result<(Action, Option<Protocol>), Refusal> {
     check_framing(request)?;
+    if request.headers().contains_key(SERVICE_WORKER) {
+        return Err(Refusal::bad_request(
+            "a browser asks for a service worker, and none may be installed below this gate",
+        ));
+    }
     let upgrade = upgrade::requested(request.headers())?;
     let info = RequestInfo::parse(request.method().as_str(), target.path(), target.query())
         .map_err(|e| Refusal::unreadable(&e))?;

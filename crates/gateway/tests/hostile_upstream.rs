@@ -231,3 +231,41 @@ async fn a_stream_that_is_not_open_yet_ends_with_its_session() {
         assert!(answer.contains("kubestile login"), "{answer}");
     }
 }
+
+/// An application behind a proxy shares host and port with the gate, and must not act as the gate.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxied_application_cannot_act_for_the_gates_origin() {
+    let field = Field::with_answer(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nSet-Cookie: a=b; Path=/\r\n\
+         Clear-Site-Data: \"*\"\r\nService-Worker-Allowed: /\r\nContent-Length: 2\r\n\r\nok",
+    )
+    .await;
+    let get =
+        "GET /clusters/prod/api/v1/namespaces/shop/services/web/proxy/ HTTP/1.1\r\nHost: g\r\n";
+    let mut client = field.connect().await;
+    client
+        .send(&format!("{get}Cookie: a=1; __Host-gate=secret\r\n\r\n"))
+        .await;
+    let answer = client.read_answer().await.to_ascii_lowercase();
+    assert!(answer.starts_with("http/1.1 200"), "{answer}");
+    assert!(
+        answer.contains("content-security-policy: sandbox"),
+        "{answer}"
+    );
+    for gone in ["set-cookie", "clear-site-data", "service-worker-allowed"] {
+        assert!(!answer.contains(gone), "{gone}: {answer}");
+    }
+    let asked = field.upstream_requests()[0].to_ascii_lowercase();
+    assert!(
+        asked.contains("cookie: a=1") && !asked.contains("secret"),
+        "{asked}"
+    );
+
+    let mut client = field.connect().await;
+    client
+        .send(&format!("{get}Service-Worker: script\r\n\r\n"))
+        .await;
+    let answer = client.read_answer().await;
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    assert_eq!(field.upstream_requests().len(), 1);
+}
