@@ -112,7 +112,9 @@ fn subresource(resource: &Resource) -> String {
 /// Namespace, selectors, `--all`, `-w` and dry run.
 fn scope(action: &Action, resource: &Resource) -> String {
     let mut text = String::new();
-    if !resource.namespace.is_empty() {
+    // The API gives a namespace the namespace of its own name; kubectl has no such flag for it.
+    let is_namespace = resource.group.is_empty() && resource.resource == "namespaces";
+    if !resource.namespace.is_empty() && !is_namespace {
         text.push_str(&format!(" -n {}", quote(&resource.namespace)));
     }
     if !resource.label_selector.is_empty() {
@@ -157,6 +159,23 @@ pub fn quote(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::request_info::RequestInfo;
+
+    #[test]
+    fn a_namespace_is_in_none() {
+        let line = |method: &str, path: &str| {
+            let info = RequestInfo::parse(method, path, None).unwrap();
+            of(&Action::new("prod".parse().unwrap(), info, None))
+        };
+        assert_eq!(
+            line("DELETE", "/api/v1/namespaces/shop"),
+            "kubectl delete namespaces/shop"
+        );
+        assert_eq!(
+            line("DELETE", "/api/v1/namespaces/shop/pods/web"),
+            "kubectl delete pods/web -n shop"
+        );
+    }
 
     #[test]
     fn words_are_quoted_for_a_shell_and_never_reach_a_terminal_raw() {
