@@ -34,6 +34,8 @@ pub(crate) struct Config {
     pub(crate) tls: TlsVersion,
     /// How long sessions, certificates and login codes last.
     pub(crate) lifetimes: Lifetimes,
+    /// Live sessions of one person.
+    pub(crate) sessions_per_person: usize,
     /// Whether the policies that come with Kubestile apply.
     pub(crate) base_policies: bool,
     /// Directories of further policies.

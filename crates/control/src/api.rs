@@ -241,6 +241,14 @@ pub struct CodeAnswer {
     pub authority: String,
 }
 
+/// Admin: `PUT /v1/clusters/{name}/mode`.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PutMode {
+    /// `legacy` or `constrained`.
+    pub mode: String,
+}
+
 /// Admin: `PUT /v1/clusters/{name}`. Holds at most one of `token` and `kubeconfig`.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -7,7 +7,7 @@ use kubestile_core::{ClusterName, Timestamp};
 use kubestile_store::{ClusterRecord, StoreError};
 
 use crate::api::{
-    ClusterDetails, ClusterDetailsList, ClusterEntry, ClusterList, Empty, PutCluster,
+    ClusterDetails, ClusterDetailsList, ClusterEntry, ClusterList, Empty, PutCluster, PutMode,
 };
 use crate::caller::Caller;
 use crate::error::ApiError;
@@ -61,7 +61,35 @@ pub(crate) async fn put(
         record.mode
     );
     app.record_change(what, name.as_str(), detail).await?;
-    app.store.put_cluster(record.clone()).await?;
+    let stored = app.store.put_cluster(record.clone()).await;
+    app.changed(what, name.as_str(), stored).await?;
+    tell(&app, ClusterChange::Put(name)).await?;
+    Ok(Json(details(&app, &record)))
+}
+
+/// Admin: `PUT /v1/clusters/{name}/mode`: how the account impersonates, after that has changed in the
+/// cluster.
+pub(crate) async fn put_mode(
+    State(app): State<App>,
+    Segment(name): Segment,
+    Body(request): Body<PutMode>,
+) -> Result<Json<ClusterDetails>, ApiError> {
+    let name = named(&name)?;
+    check_mode(&request.mode)?;
+    let now = || app.store.cluster(&name);
+    let unknown = || StoreError::UnknownCluster(name.clone());
+    let before = now().ok_or_else(unknown)?.mode;
+    let what = "cluster's impersonation changed";
+    let detail = format!("{}; before: {before}", request.mode);
+    app.record_change(what, name.as_str(), detail).await?;
+    // Looked at again: its token may have been renewed meanwhile.
+    let found = now().ok_or_else(unknown);
+    let record = ClusterRecord {
+        mode: request.mode,
+        ..app.changed(what, name.as_str(), found).await?
+    };
+    let stored = app.store.put_cluster(record.clone()).await;
+    app.changed(what, name.as_str(), stored).await?;
     tell(&app, ClusterChange::Put(name)).await?;
     Ok(Json(details(&app, &record)))
 }
@@ -75,9 +103,11 @@ pub(crate) async fn remove(
     if app.store.cluster(&name).is_none() {
         return Err(StoreError::UnknownCluster(name).into());
     }
-    app.record_change("cluster removed", name.as_str(), String::new())
+    let what = "cluster removed";
+    app.record_change(what, name.as_str(), String::new())
         .await?;
-    app.store.remove_cluster(&name).await?;
+    let removed = app.store.remove_cluster(&name).await;
+    app.changed(what, name.as_str(), removed).await?;
     tell(&app, ClusterChange::Removed(name)).await?;
     Ok(Json(Empty {}))
 }
@@ -100,10 +130,16 @@ fn check(request: &PutCluster) -> Result<(), ApiError> {
     if request.token.is_some() && request.kubeconfig.is_some() {
         return refuse("a cluster has one credential: either `token` or `kubeconfig`");
     }
-    if !matches!(request.mode.as_str(), "legacy" | "constrained") {
-        return refuse("`mode` must be `legacy` or `constrained`");
+    check_mode(&request.mode)
+}
+
+fn check_mode(mode: &str) -> Result<(), ApiError> {
+    if matches!(mode, "legacy" | "constrained") {
+        return Ok(());
     }
-    Ok(())
+    Err(ApiError::bad_request(
+        "`mode` must be `legacy` or `constrained`",
+    ))
 }
 
 fn named(name: &str) -> Result<ClusterName, ApiError> {

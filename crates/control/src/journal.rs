@@ -62,6 +62,46 @@ impl App {
         .await
     }
 
+    /// Gives back what became of a change that is in the log already. If it failed, the log must not go
+    /// on to claim that it was made.
+    pub(crate) async fn changed<T, E: Into<ApiError>>(
+        &self,
+        what: &str,
+        name: &str,
+        done: Result<T, E>,
+    ) -> Result<T, ApiError> {
+        let error = match done {
+            Ok(value) => return Ok(value),
+            Err(error) => error.into(),
+        };
+        let detail = format!("not as recorded before: {error}");
+        let failed = format!("{what}: failed");
+        if let Err(error) = self.record_change(&failed, name, detail).await {
+            tracing::error!(what, name, %error, "the log says that this was done, and it failed");
+        }
+        Err(error)
+    }
+
+    /// The same for a change of a session.
+    pub(crate) async fn session_changed<T, E: Into<ApiError>>(
+        &self,
+        session: &Session,
+        change: &str,
+        done: Result<T, E>,
+    ) -> Result<T, ApiError> {
+        let error = match done {
+            Ok(value) => return Ok(value),
+            Err(error) => error.into(),
+        };
+        let detail = format!("not as recorded before: {error}");
+        let failed = format!("{change}-failed");
+        if let Err(error) = self.record_session(session, &failed, detail).await {
+            let id = session.id;
+            tracing::error!(session = %id, change, %error, "the log says that this was done, and it failed");
+        }
+        Err(error)
+    }
+
     /// Writes that somebody was refused; what they sent stays out of it. The answer is a refusal
     /// already, so a log that fails changes nothing for the client.
     pub(crate) async fn record_refusal(

@@ -14,6 +14,7 @@ use crate::caller::Address;
 use crate::error::ApiError;
 use crate::journal::{new_session_id, words};
 use crate::json::Body;
+use crate::sessions::end_surplus;
 use crate::state::App;
 
 /// `POST /v1/login`.
@@ -23,7 +24,8 @@ pub(crate) async fn login(
     Body(request): Body<LoginRequest>,
 ) -> Result<Json<LoginAnswer>, ApiError> {
     let source = Source::of(from);
-    // Refused attempts are counted and not recorded: a flood must not fill the log.
+    // What is refused here is counted only: a flood must not fill the log. What gets through and then
+    // fails is recorded, which the same limit bounds.
     app.limits()
         .logins
         .take(source, app.now())
@@ -56,6 +58,8 @@ async fn attempt(app: &App, from: IpAddr, request: &LoginRequest) -> Result<Logi
         // The log says that it started: it must not stay that way.
         app.record_session(&session, "ended", format!("not started: {error}"))
             .await?;
+    } else {
+        end_surplus(app, person).await;
     }
     answer
 }

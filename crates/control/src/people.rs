@@ -55,7 +55,8 @@ pub(crate) async fn add(
     let detail = format!("id {}, {}", identity.id, listed(&identity.functions));
     app.record_change("person added", &identity.name, detail)
         .await?;
-    app.store.add_person(identity.clone()).await?;
+    let added = app.store.add_person(identity.clone()).await;
+    app.changed("person added", &identity.name, added).await?;
     Ok((StatusCode::CREATED, Json(entry(&identity, 0))))
 }
 
@@ -71,9 +72,8 @@ pub(crate) async fn set_functions(
     let detail = format!("{}; before: {before}", listed(&request.functions));
     app.record_change("job functions set", &name, detail)
         .await?;
-    app.store
-        .set_functions(&name, request.functions.clone())
-        .await?;
+    let set = app.store.set_functions(&name, request.functions.clone());
+    app.changed("job functions set", &name, set.await).await?;
     let person = Identity {
         functions: request.functions,
         ..Identity::clone(&person)
@@ -89,7 +89,8 @@ pub(crate) async fn remove(
     let person = app.person_named(&name)?;
     let detail = format!("id {}", person.id);
     let recorded = app.record_change("person removed", &name, detail).await;
-    app.store.remove_person(&name, app.now()).await?;
+    let removed = app.store.remove_person(&name, app.now()).await;
+    app.changed("person removed", &name, removed).await?;
     match recorded {
         Ok(()) => Ok(Json(Empty {})),
         Err(error) => Err(error.although("the person is removed, but the log does not say so")),
@@ -107,7 +108,8 @@ pub(crate) async fn create_code(
     let (text, digest) = code::new(&random()?);
     app.record_change("login code created", &name, format!("until {expires}"))
         .await?;
-    app.store.add_code(digest, person.id, expires).await?;
+    let added = app.store.add_code(digest, person.id, expires).await;
+    app.changed("login code created", &name, added).await?;
     let answer = CodeAnswer {
         code: text,
         expires,

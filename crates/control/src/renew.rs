@@ -56,7 +56,8 @@ async fn attempt(app: &App, from: IpAddr, request: &RenewRequest) -> Result<Rene
     let not_after = session.expires.min(now.plus(app.settings.certificate_ttl));
     let issued = app
         .authority
-        .issue_client(&key, &person.name, session.id, now, not_after)?;
+        .issue_client(&key, &person.name, session.id, now, not_after);
+    let issued = app.session_changed(session, "renewed", issued).await?;
     Ok(RenewAnswer {
         certificate: issued.certificate_pem,
         not_after: issued.not_after,

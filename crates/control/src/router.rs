@@ -47,6 +47,7 @@ pub fn admin_router(state: ControlState) -> Router {
             "/v1/clusters/{name}",
             put(clusters::put).delete(clusters::remove),
         )
+        .route("/v1/clusters/{name}/mode", put(clusters::put_mode))
         .route("/v1/status", get(status::status));
     finish(routes, state)
 }

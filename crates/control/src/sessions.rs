@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{RawQuery, State};
-use kubestile_core::SessionId;
 use kubestile_core::session::{EndReason, Session};
+use kubestile_core::{PersonId, SessionId};
 
 use crate::api::{Empty, EndAnswer, EndRequest, SessionEntry, SessionList, WhoAmI};
 use crate::caller::Caller;
@@ -137,10 +137,31 @@ async fn end_recorded(
         return Ok(Json(EndAnswer { ended: false }));
     }
     let recorded = app.record_session(session, "ended", detail).await;
-    let ended = app.store.end_session(session.id, reason, app.now()).await?;
+    let ended = app.store.end_session(session.id, reason, app.now()).await;
+    let ended = app.session_changed(session, "ended", ended).await?;
     match recorded {
         Ok(()) => Ok(Json(EndAnswer { ended })),
         Err(error) => Err(error.although("the session has ended, but the log does not say so")),
+    }
+}
+
+/// Ends the oldest sessions of a person who has more than the settings allow. The oldest and not the
+/// newest, since otherwise whoever held all of them would keep the person out.
+pub(crate) async fn end_surplus(app: &App, person: PersonId) {
+    let most = app.settings.sessions_per_person;
+    let now = app.now();
+    let sessions = app.store.sessions();
+    // The latest login comes first.
+    let live = sessions
+        .iter()
+        .filter(|s| s.identity.id == person && s.check(now).is_ok());
+    for session in live.skip(most) {
+        let why = format!("the gate: the person has more than {most} sessions");
+        let reason = EndReason::EndedBy(why);
+        let detail = reason.to_string();
+        if let Err(error) = end_recorded(app, session, reason, detail).await {
+            tracing::error!(session = %session.id, %error, "a surplus session");
+        }
     }
 }
 

@@ -62,6 +62,8 @@ pub struct Settings {
     pub token_ttl: Ttl,
     /// How long a login code can be used.
     pub code_ttl: Ttl,
+    /// Live sessions of one person; with one more, the oldest ends.
+    pub sessions_per_person: usize,
     /// The gate's URL as clients reach it, without a slash at the end: `https://gate.example:8443`.
     pub public_url: String,
     /// Clusters that the gate's configuration names, beside those in the store: people see them too.
@@ -79,6 +81,7 @@ impl Default for Settings {
             certificate_ttl: Ttl::from_secs(3600),
             token_ttl: Ttl::from_secs(3600),
             code_ttl: Ttl::from_secs(600),
+            sessions_per_person: 50,
             public_url: "https://localhost:8443".to_owned(),
             configured_clusters: Vec::new(),
             failed_logins_per_source: 10,

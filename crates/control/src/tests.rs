@@ -40,6 +40,7 @@ struct Gate {
     authority: Arc<Authority>,
     secs: Arc<AtomicI64>,
     changes: Arc<Mutex<Vec<ClusterChange>>>,
+    state: ControlState,
     public: Router,
     admin: Router,
 }
@@ -80,7 +81,8 @@ impl Gate {
         };
         Self {
             public: router(state.clone()),
-            admin: admin_router(state),
+            admin: admin_router(state.clone()),
+            state,
             dir,
             store,
             audit,

@@ -35,7 +35,8 @@ pub(crate) async fn create(
     let (text, digest) = token::new(&random()?);
     let detail = format!("until {expires}, from {}", caller.from);
     app.record_session(session, "token-issued", detail).await?;
-    app.store.add_token(digest, session.id, expires).await?;
+    let added = app.store.add_token(digest, session.id, expires).await;
+    app.session_changed(session, "token-issued", added).await?;
     Ok(Json(TokenAnswer {
         token: text,
         expires,

@@ -61,7 +61,8 @@ pub enum Event {
     },
     /// A session began or ended.
     Session {
-        /// `started`, `renewed`, `token-issued`, `ended`.
+        /// `started`, `renewed`, `token-issued`, `ended`; with `-failed` behind it, the one that was
+        /// recorded before was not made.
         change: String,
         /// The session.
         session: SessionId,
@@ -76,7 +77,8 @@ pub enum Event {
     Change {
         /// Who changed it: a person's name, or `local administrator`.
         by: String,
-        /// What: `person added`, `cluster removed`, `policies loaded`.
+        /// What: `person added`, `cluster removed`, `policies loaded`; with `: failed` behind it, the one
+        /// that was recorded before was not made.
         what: String,
         /// Of what: the name of the person, cluster, …
         name: String,

@@ -68,6 +68,8 @@ pub(crate) struct RawSessions {
     pub(crate) certificate: Option<String>,
     /// A login code. Default `15m`; `1m` to `24h`.
     pub(crate) code: Option<String>,
+    /// Live sessions of one person; with one more, the oldest ends. Default 50; at least 1.
+    pub(crate) per_person: Option<usize>,
 }
 
 /// Which policies apply.
@@ -181,6 +183,7 @@ impl RawConfig {
             lifetime: secs(config.lifetimes.session),
             certificate: secs(config.lifetimes.certificate),
             code: secs(config.lifetimes.code),
+            per_person: Some(config.sessions_per_person),
         };
         self.policies.base = Some(config.base_policies);
         self.accounts.check = secs(config.check_every);
@@ -244,6 +247,10 @@ impl RawConfig {
             health: self.health_listen,
             tls: tls(self.tls.minimum.as_deref())?,
             lifetimes,
+            sessions_per_person: match self.sessions.per_person {
+                Some(0) => return Err("sessions.perPerson: it must be at least 1".to_owned()),
+                set => set.unwrap_or(50),
+            },
             base_policies: self.policies.base.unwrap_or(true),
             policies: self.policies.directories,
             clusters: clusters(self.clusters)?,

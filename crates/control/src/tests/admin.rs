@@ -215,3 +215,47 @@ async fn the_administrator_ends_any_session() {
     let ended = &list.body["sessions"][0]["ended"];
     assert_eq!(ended, "the session was ended by local administrator");
 }
+
+#[tokio::test]
+async fn a_change_that_fails_is_not_left_standing_in_the_log() {
+    let gate = Gate::new().await;
+    let app = crate::state::App::new(gate.state.clone());
+    let full = || Err::<(), _>(kubestile_store::StoreError::InvalidCode);
+    let answer = app.changed("person added", "ana", full()).await;
+    assert_eq!(answer.unwrap_err().status(), StatusCode::UNAUTHORIZED);
+    assert!(gate.log().contains("person added: failed"));
+
+    gate.client("ana", &[]).await;
+    let session = gate.store.sessions().remove(0);
+    let answer = app.session_changed(&session, "renewed", full()).await;
+    assert!(answer.is_err());
+    assert!(gate.log().contains("renewed-failed"));
+
+    gate.break_log().await;
+    let answer = app.changed("person added", "ana", full()).await;
+    assert_eq!(
+        answer.unwrap_err().status(),
+        StatusCode::UNAUTHORIZED,
+        "the failure itself is told"
+    );
+}
+
+#[tokio::test]
+async fn the_mode_of_a_cluster_changes_and_nothing_else_of_it() {
+    let gate = Gate::new().await;
+    let prod = json!({ "server": "https://a", "token": "upstream-token", "mode": "legacy" });
+    gate.admin(put("/v1/clusters/prod", &prod)).await;
+    let path = "/v1/clusters/prod/mode";
+    let bad = gate.admin(put(path, &json!({ "mode": "any" }))).await;
+    assert_eq!(bad.status, StatusCode::BAD_REQUEST);
+    let answer = gate
+        .admin(put(path, &json!({ "mode": "constrained" })))
+        .await;
+    assert_eq!(answer.body["mode"], "constrained", "{:?}", answer.body);
+    let stored = &gate.store.clusters()[0];
+    assert_eq!(stored.token.as_ref().unwrap().expose(), "upstream-token");
+    assert!(gate.log().contains("constrained; before: legacy"));
+    let none = "/v1/clusters/none/mode";
+    let none = gate.admin(put(none, &json!({ "mode": "legacy" }))).await;
+    assert_eq!(none.status, StatusCode::NOT_FOUND);
+}

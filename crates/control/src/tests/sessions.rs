@@ -152,3 +152,24 @@ async fn reasons_are_made_harmless() {
     let told = gate.public(get("/v1/whoami").by(&ana)).await;
     assert!(told.error().len() < 300 && !told.error().chars().any(char::is_control));
 }
+
+#[tokio::test]
+async fn with_one_login_too_many_the_oldest_session_ends() {
+    let gate = Gate::new().await;
+    let first = gate.client("ana", &[]).await;
+    let other = gate.client("bo", &[]).await;
+    let most = Settings::default().sessions_per_person;
+    for _ in 1..most {
+        gate.pass(1);
+        gate.login("ana").await;
+    }
+    let ended = |session| gate.store.session(session).unwrap().end();
+    assert_eq!(ended(first.session), None);
+    gate.pass(1);
+    let last = gate.login("ana").await;
+    let why = ended(first.session).unwrap().to_string();
+    assert!(why.contains("more than 50 sessions"), "{why}");
+    assert_eq!(ended(last.session), None);
+    assert_eq!(ended(other.session), None);
+    assert!(gate.log().contains(&why));
+}
