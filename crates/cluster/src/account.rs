@@ -15,8 +15,7 @@
 //! The account itself can do none of this. That is the point of it: following new namespaces needs an
 //! administrator's context again (or GitOps), because whoever may bind groups to roles may do anything.
 //!
-//! After an API server was upgraded to 1.36 run [`plan`] and [`install`] again: they move the account to
-//! constrained impersonation. [`sync`] stays with what is installed.
+//! After an API server was upgraded to 1.36, [`sync`] moves the account to constrained impersonation.
 //!
 //! # What the account can still do
 //!

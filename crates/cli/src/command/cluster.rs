@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use http::Method;
-use kubestile_cluster::account::{self, AccountError, Installed, Options};
+use kubestile_cluster::account::{self, AccountError, Installed, Mode, Options};
 use kubestile_cluster::{ClusterError, Upstream};
-use kubestile_control::api::{ClusterDetails, ClusterDetailsList, Empty, PutCluster, Status};
+use kubestile_control::api::{
+    ClusterDetails, ClusterDetailsList, Empty, PutCluster, PutMode, Status,
+};
 use kubestile_core::{ClusterName, Timestamp};
 use serde::Serialize;
 
@@ -180,16 +182,14 @@ async fn sync(name: &ClusterName, context: Option<&str>, yes: bool, state: &Stat
     let door = admin(state)?;
     let details = find(&door, name).await?;
     let upstream = administrator_of(&details, context).await?;
-    let options = Options {
-        mode: details.mode.parse().ok(),
-        ..Options::default()
-    };
+    // No mode is asked for: an upgrade of the API server may have brought a better one.
+    let options = Options::default();
     let plan = account::plan(&upstream, name, &options)
         .await
         .map_err(account_failed)?;
     output::talk(&plan.to_string());
     if plan.steps().is_empty() {
-        return Ok(());
+        return store_mode(&door, &details, plan.mode()).await;
     }
     if !consent("Change this?", yes)? {
         return Err(Fail::failure("nothing was changed"));
@@ -198,6 +198,23 @@ async fn sync(name: &ClusterName, context: Option<&str>, yes: bool, state: &Stat
     let synced = account::sync(&upstream, name, &options, &mut progress).await;
     let synced = synced.map_err(account_failed)?;
     output::talk(&format!("{} changes made in {name}", synced.changes.len()));
+    store_mode(&door, &details, synced.mode).await
+}
+
+/// Tells the gate how its account impersonates, if that is not as before.
+async fn store_mode(door: &Door, details: &ClusterDetails, mode: Mode) -> Outcome {
+    let mode = mode.to_string();
+    if details.mode == mode {
+        return Ok(());
+    }
+    let name = &details.name;
+    let told = format!(
+        "{name} now has {mode} impersonation; before: {}",
+        details.mode
+    );
+    let path = format!("/v1/clusters/{name}/mode");
+    let _stored: ClusterDetails = door.send(Method::PUT, &path, &PutMode { mode }).await?;
+    output::talk(&told);
     Ok(())
 }
 

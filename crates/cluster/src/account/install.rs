@@ -40,8 +40,8 @@ pub async fn install(
     Ok(Installed { credential, mode })
 }
 
-/// Follows new and deleted namespaces (and people, if they are named), in the mode that was installed,
-/// and tries the account as [`install`] does.
+/// Follows new and deleted namespaces (people, if they are named, and the server's version, which may
+/// have brought another mode), and tries the account as [`install`] does.
 ///
 /// # Errors
 /// [`AccountError::NotInstalled`] before [`install`], and what a plan or an apply can fail with.
@@ -52,44 +52,17 @@ pub async fn sync(
     progress: &mut Progress<'_>,
 ) -> Result<Synced, AccountError> {
     let path = format!("{}/{GATE_ROLE}", Kind::ClusterRole.collection(None));
-    let role = fetch(admin, &path, GATE_ROLE)
-        .await?
-        .ok_or_else(|| AccountError::NotInstalled(cluster.clone()))?;
-    let wanted = Options {
-        mode: options.mode.or(installed_mode(&role)),
-        ..options.clone()
-    };
-    let mut plan = plan(admin, cluster, &wanted).await?;
+    if fetch(admin, &path, GATE_ROLE).await?.is_none() {
+        return Err(AccountError::NotInstalled(cluster.clone()));
+    }
+    let plan = plan(admin, cluster, options).await?;
     carry_out(admin, &plan, progress).await?;
-    // What was found need not be what works; only the caller's own word is not overruled.
-    plan.options.mode = options.mode;
     let credential = credential(admin, BRIEFLY).await?;
     let mode = settle(admin, &plan, &credential, progress).await?;
     Ok(Synced {
         changes: plan.steps().iter().map(made).collect(),
         mode,
     })
-}
-
-/// The mode of a role that is as it should be; `None` if it has verbs of both or of neither.
-fn installed_mode(role: &Value) -> Option<Mode> {
-    let verbs: Vec<&str> = role
-        .get("rules")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(|rule| rule.get("verbs")?.as_array())
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
-    match (
-        verbs.contains(&"impersonate:user-info"),
-        verbs.contains(&"impersonate"),
-    ) {
-        (true, false) => Some(Mode::Constrained),
-        (false, true) => Some(Mode::Legacy),
-        _ => None,
-    }
 }
 
 /// A token for the account, with what is needed to use it.
