@@ -25,6 +25,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 pub use error::{CallError, TrustError};
+pub(crate) use tls::certificates;
 pub use url::{InvalidUrl, ServiceUrl};
 
 /// How long things may take and how large an answer may be.
@@ -125,6 +126,17 @@ impl<'a> Call<'a> {
         Ok(self)
     }
 
+    /// With HTTP Basic.
+    ///
+    /// # Errors
+    /// As [`Call::with`].
+    pub fn with_basic(self, user: &str, password: &Secret<String>) -> Result<Self, CallError> {
+        use base64::Engine as _;
+        let text = zeroize::Zeroizing::new(format!("{user}:{}", password.expose()));
+        let encoded = base64::engine::general_purpose::STANDARD.encode(text.as_bytes());
+        self.with_secret(header::AUTHORIZATION, "Basic ", &Secret::new(encoded))
+    }
+
     fn unsendable(&self) -> CallError {
         CallError::Unsendable {
             server: self.url.authority(),
@@ -162,16 +174,22 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The JSON of the body, if its type says that it is JSON and it is.
-    pub fn json(&self) -> Option<Value> {
-        let kind = self.headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    /// Whether its type says that it is JSON.
+    pub fn is_json(&self) -> bool {
+        let kind = self.headers.get(header::CONTENT_TYPE);
+        let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let kind = kind.split(';').next().unwrap_or_default().trim();
         let kind = kind.to_ascii_lowercase();
-        let subtype = kind.strip_prefix("application/")?;
-        if subtype != "json" && !subtype.ends_with("+json") {
-            return None;
+        kind.strip_prefix("application/")
+            .is_some_and(|subtype| subtype == "json" || subtype.ends_with("+json"))
+    }
+
+    /// The JSON of the body, if its type says that it is JSON and it is.
+    pub fn json(&self) -> Option<Value> {
+        match self.is_json() {
+            true => serde_json::from_slice(&self.body).ok(),
+            false => None,
         }
-        serde_json::from_slice(&self.body).ok()
     }
 
     /// How long the service asks to wait: `Retry-After` in seconds, or as a date, which is compared

@@ -14,6 +14,7 @@ pub mod client;
 mod clock;
 pub mod file;
 mod glob;
+mod line;
 pub mod notify;
 pub mod oidc;
 mod signature;

@@ -18,7 +18,7 @@ pub use config::{ChannelConfig, ChannelKind, MailConfig, MailTls, NotifyConfigEr
 pub use message::{Kind, Message};
 pub use queue::Counters;
 
-use queue::Channel;
+use queue::{Channel, Pace};
 
 /// All channels.
 #[derive(Clone)]
@@ -32,8 +32,12 @@ impl Notifier {
     /// # Errors
     /// [`NotifyConfigError`], which names the channel and says what is wrong.
     pub fn new(configs: Vec<ChannelConfig>) -> Result<Self, NotifyConfigError> {
+        Self::with_pace(configs, Pace::USUAL)
+    }
+
+    fn with_pace(configs: Vec<ChannelConfig>, pace: Pace) -> Result<Self, NotifyConfigError> {
         Ok(Self {
-            channels: config::channels(configs)?
+            channels: config::channels(configs, pace)?
                 .into_iter()
                 .map(Arc::new)
                 .collect(),

@@ -5,6 +5,7 @@ mod claims;
 mod config;
 mod error;
 mod issuer;
+mod json;
 mod keys;
 mod rule;
 mod token;
@@ -54,7 +55,7 @@ impl Issuers {
             .iter()
             .find(|issuer| issuer.config.issuer == token.issuer())
             .ok_or(OidcError::UnknownIssuer)?;
-        let key = issuer.key(token.kid(), token.algorithm(), now).await?;
+        let key = issuer.key(token.kid(), now).await?;
         token.verify(&key)?.claims(&issuer.config, now)
     }
 }

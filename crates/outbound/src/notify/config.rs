@@ -109,7 +109,10 @@ pub enum NotifyConfigError {
     },
 }
 
-pub(crate) fn channels(configs: Vec<ChannelConfig>) -> Result<Vec<Channel>, NotifyConfigError> {
+pub(crate) fn channels(
+    configs: Vec<ChannelConfig>,
+    pace: Pace,
+) -> Result<Vec<Channel>, NotifyConfigError> {
     let mut channels: Vec<Channel> = Vec::with_capacity(configs.len());
     for config in configs {
         let name: String = config.name.chars().take(80).collect();
@@ -125,11 +128,12 @@ pub(crate) fn channels(configs: Vec<ChannelConfig>) -> Result<Vec<Channel>, Noti
             return Err(invalid(format!("there are more than {CHANNELS} channels")));
         }
         let client = Client::new(config.ca_file.as_deref(), Limits::USUAL);
-        let client = client.map_err(|source| NotifyConfigError::Trust {
+        let trust = |source| NotifyConfigError::Trust {
             channel: name.clone(),
             source,
-        })?;
-        channels.push(Channel::new(config, client, Pace::USUAL));
+        };
+        let client = client.map_err(trust)?;
+        channels.push(Channel::new(config, client, pace).map_err(trust)?);
     }
     Ok(channels)
 }

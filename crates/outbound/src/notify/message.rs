@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::line::line;
+
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -91,7 +93,7 @@ impl Message {
         ];
         let present = facts
             .into_iter()
-            .filter_map(|(name, text)| Some((name, line(text?))));
+            .filter_map(|(name, text)| Some((name, line(text?, TEXT))));
         present.filter(|(_, text)| !text.is_empty()).collect()
     }
 
@@ -102,34 +104,4 @@ impl Message {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~:/?=&%[]+".contains(&b);
         link.bytes().all(plain).then_some(link)
     }
-}
-
-/// One bounded line: control characters, line separators and what turns the direction of text round
-/// become spaces.
-pub(crate) fn line(text: &str) -> String {
-    let mut shown = String::new();
-    for (count, c) in text.trim().chars().enumerate() {
-        if count == TEXT {
-            shown.push('…');
-            break;
-        }
-        shown.push(if is_invisible(c) { ' ' } else { c });
-    }
-    shown.trim().to_owned()
-}
-
-fn is_invisible(c: char) -> bool {
-    c.is_control()
-        || matches!(
-            c,
-            '\u{ad}'
-                | '\u{61c}'
-                | '\u{180e}'
-                | '\u{200b}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{feff}'
-                | '\u{fff9}'..='\u{fffb}'
-                | '\u{e0000}'..='\u{e007f}'
-        )
 }

@@ -10,6 +10,12 @@ use crate::client::{Client, Limits, ServiceUrl, TrustError};
 /// Issuers at most.
 const ISSUERS: usize = 16;
 
+/// A discovery document has a few KiB, a set of 64 keys some 100.
+const LIMITS: Limits = Limits {
+    body: 256 * 1024,
+    ..Limits::USUAL
+};
+
 /// An issuer whose tokens are accepted.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -76,7 +82,7 @@ pub(crate) fn issuers(configs: Vec<IssuerConfig>) -> Result<Vec<Issuer>, OidcCon
         if issuers.len() == ISSUERS {
             return Err(invalid(format!("there are more than {ISSUERS} issuers")));
         }
-        let client = Client::new(config.ca_file.as_deref(), Limits::USUAL);
+        let client = Client::new(config.ca_file.as_deref(), LIMITS);
         let client = client.map_err(|source| OidcConfigError::Trust {
             issuer: name.clone(),
             source,

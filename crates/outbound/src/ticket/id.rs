@@ -88,7 +88,11 @@ pub(super) fn parse(systems: &[System], text: &str) -> Result<TicketId, InvalidT
 pub(super) fn of(system: &System, key: &str) -> Option<TicketId> {
     let config = &system.config;
     let key = canonical(config, key)?;
-    let taken = config.accept.is_empty() || config.accept.iter().any(|p| glob::matches(p, &key));
+    let matches = |pattern: &String| match config.kind {
+        Kind::Github | Kind::Gitlab => glob::matches(&pattern.to_ascii_lowercase(), &key),
+        _ => glob::matches(pattern, &key),
+    };
+    let taken = config.accept.is_empty() || config.accept.iter().any(matches);
     taken.then(|| TicketId {
         system: system.name.clone(),
         key,
@@ -152,7 +156,8 @@ fn in_project(
         None => (config.project.as_deref()?, key),
     };
     let fine = is_project(project, depth) && is_number(number);
-    fine.then(|| format!("{project}#{number}"))
+    // Both systems find a project whatever the case.
+    fine.then(|| format!("{}#{number}", project.to_ascii_lowercase()))
 }
 
 fn is_project(project: &str, depth: std::ops::RangeInclusive<usize>) -> bool {
