@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::Findings;
 
 /// Crates that may do no IO, and all that they may depend on beside each other.
-const PURE: [&str; 4] = ["core", "policy", "tlog", "assess"];
+const PURE: [&str; 5] = ["core", "policy", "tlog", "rbac", "assess"];
 const PURE_MAY_USE: [&str; 13] = [
     "serde",
     "serde_json",

@@ -103,6 +103,7 @@ fn check_rust(name: &str, text: &str, findings: &mut Findings) {
         "crates/core/src",
         "crates/policy/src",
         "crates/tlog/src",
+        "crates/rbac/src",
         "crates/assess/src",
     ];
     if pure.iter().any(|p| name.starts_with(p)) && !name.ends_with("tests.rs") {
