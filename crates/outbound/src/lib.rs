@@ -18,6 +18,8 @@ mod line;
 pub mod notify;
 pub mod oidc;
 mod signature;
+#[cfg(test)]
+mod testing;
 pub mod ticket;
 
 pub use file::FileError;
