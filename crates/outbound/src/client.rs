@@ -145,7 +145,9 @@ impl<'a> Call<'a> {
 
     fn request(self) -> Result<Request<Full<Bytes>>, CallError> {
         let unsendable = self.unsendable();
-        let Ok(uri) = format!("{}{}", self.url.path(), self.path).parse() else {
+        let target = format!("{}{}", self.url.path(), self.path);
+        let slash = if target.starts_with('/') { "" } else { "/" };
+        let Ok(uri) = format!("{slash}{target}").parse() else {
             return Err(unsendable);
         };
         let Ok(host) = HeaderValue::from_str(&self.url.host_header()) else {

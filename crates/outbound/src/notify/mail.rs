@@ -186,10 +186,10 @@ fn addresses(addresses: &[String]) -> String {
     addresses.join(",\r\n ")
 }
 
-/// RFC 2047: words of at most 75 characters, each with whole characters in it.
+/// RFC 2047: words, a line each, each with whole characters in it.
 fn encoded_words(text: &str) -> String {
-    /// Bytes of text whose base64 fits in one word.
-    const BYTES: usize = 45;
+    /// Bytes of text whose word fits in a line of 76 characters, behind `Subject: ` too.
+    const BYTES: usize = 39;
     let mut words: Vec<String> = Vec::new();
     let mut word = String::new();
     for c in text.chars().take(160) {

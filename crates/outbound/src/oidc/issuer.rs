@@ -60,13 +60,20 @@ impl Issuer {
 
     /// The key of an id, as the issuer publishes it now or did not long ago.
     pub(super) async fn key(&self, kid: &str, now: Timestamp) -> Result<Arc<Key>, OidcError> {
-        if let Some(known) = self.settled(kid, now) {
-            return known;
+        if let Known::Key(key) = self.known(kid, now) {
+            return Ok(key);
         }
+        // Whoever comes while keys are fetched waits for them.
         let _one_at_a_time = self.fetching.lock().await;
-        if let Some(known) = self.settled(kid, now) {
-            return known;
+        match self.known(kid, now) {
+            Known::Key(key) => return Ok(key),
+            Known::No => return Err(OidcError::UnknownKey),
+            Known::Failed => {
+                return Err(self.published("they could not be fetched a moment ago"));
+            }
+            Known::Ask => {}
         }
+        // Before it is asked, so that clients which hang up do not make us ask more often.
         self.cache().tried = Some(now);
         let keys = self.fetch().await?;
         let found = keys.find(kid);
@@ -78,15 +85,6 @@ impl Issuer {
     }
 
     /// What can be said without asking.
-    fn settled(&self, kid: &str, now: Timestamp) -> Option<Result<Arc<Key>, OidcError>> {
-        match self.known(kid, now) {
-            Known::Key(key) => Some(Ok(key)),
-            Known::Ask => None,
-            Known::No => Some(Err(OidcError::UnknownKey)),
-            Known::Failed => Some(Err(self.published("they could not be fetched a moment ago"))),
-        }
-    }
-
     fn known(&self, kid: &str, now: Timestamp) -> Known {
         let cache = self.cache();
         let within = |at: Option<Timestamp>, secs: u32| {

@@ -196,3 +196,6 @@ fn check_template(template: &str) -> Result<(), String> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
