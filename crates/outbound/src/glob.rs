@@ -114,4 +114,29 @@ mod tests {
         let text = "a".repeat(2000);
         assert!(!matches(&"a*".repeat(250), &format!("{text}b/")));
     }
+
+    /// The same, written plainly and slowly.
+    fn slowly(pattern: &[u8], text: &[u8]) -> bool {
+        let (rest, crosses) = match pattern {
+            [] => return text.is_empty(),
+            [b'*', b'*', ..] => {
+                let stars = pattern.iter().take_while(|b| **b == b'*').count();
+                (&pattern[stars..], true)
+            }
+            [b'*', rest @ ..] => (rest, false),
+            [byte, rest @ ..] => return text.first() == Some(byte) && slowly(rest, &text[1..]),
+        };
+        (0..=text.len()).any(|at| {
+            let taken = &text[..at];
+            (crosses || !taken.contains(&b'/')) && slowly(rest, &text[at..])
+        })
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn it_means_what_the_plain_one_means(pattern in "[ab/*]{0,8}", text in "[ab/]{0,8}") {
+            let wanted = slowly(pattern.as_bytes(), text.as_bytes());
+            proptest::prop_assert_eq!(matches(&pattern, &text), wanted);
+        }
+    }
 }

@@ -276,3 +276,21 @@ fn texts(claims: &Map<String, Value>) -> Result<BTreeMap<String, String>, OidcEr
     }
     Ok(texts)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        /// Whatever comes, reading it ends, and what is read says what it is signed with.
+        #[test]
+        fn reading_is_total(text in "\\PC*", header in "\\PC{0,60}", claims in "\\PC{0,60}") {
+            let _ = Token::parse(&text);
+            let parts = [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part));
+            let text = format!("{}.{}.AAAA", parts[0], parts[1]);
+            if let Ok(token) = Token::parse(&text) {
+                proptest::prop_assert!(!token.kid().is_empty() && !token.issuer().is_empty());
+            }
+        }
+    }
+}

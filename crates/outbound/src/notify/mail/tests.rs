@@ -152,12 +152,11 @@ async fn send(pki: &Pki, manner: Manner, tls: MailTls) -> (Delivery, Vec<String>
 
 /// Value of a header with its continuation lines.
 fn header(lines: &[String], name: &str) -> String {
-    let start = lines
-        .iter()
-        .position(|l| l.starts_with(&format!("{name}: ")));
-    let start = start.unwrap_or_else(|| panic!("no {name}"));
-    let more = lines[start + 1..].iter().take_while(|l| l.starts_with(' '));
-    let mut value = lines[start][name.len() + 2..].to_owned();
+    let start = format!("{name}: ");
+    let mut lines = lines.iter().skip_while(|line| !line.starts_with(&start));
+    let first = lines.next().unwrap_or_else(|| panic!("no {name}"));
+    let mut value = first.replacen(&start, "", 1);
+    let more = lines.take_while(|line| line.starts_with(' '));
     more.for_each(|line| value.push_str(line));
     value
 }

@@ -3,6 +3,9 @@ use crate::client::CallError;
 
 const KIND: &str = "jiraCloud";
 
+/// Whether an error is the one.
+type Expected = fn(&TicketError) -> bool;
+
 fn issue(scope: Value) -> Reply {
     Reply::json(&json!({
         "key": "OPS-12",
@@ -20,7 +23,7 @@ async fn whatever_is_no_clear_answer_is_an_error() {
     let place = Place::new(Reply::html()).await;
     let tickets = place.tickets(KIND, json!({ "timeoutSeconds": 1 }));
     let empty = json!({});
-    let cases: Vec<(&str, Reply, fn(&TicketError) -> bool)> = vec![
+    let cases: Vec<(&str, Reply, Expected)> = vec![
         ("html", Reply::html(), |e| {
             matches!(e, TicketError::Unexpected { .. })
         }),
