@@ -73,7 +73,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     let root = workspace::root()?;
     if cfg!(debug_assertions) && !args.as_built {
-        return build_and_run(&root);
+        return build_and_run();
     }
     install()?;
     let measuring = || measure(args, &root);
@@ -83,9 +83,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 /// The load generator and the origin must not be what is slow: they are built as the gate is.
-fn build_and_run(root: &Path) -> Result<()> {
+fn build_and_run() -> Result<()> {
     let build = [
         "build",
+        "--workspace",
         "--release",
         "--locked",
         "--bin",
@@ -94,11 +95,20 @@ fn build_and_run(root: &Path) -> Result<()> {
         "xtask",
     ];
     workspace::run("cargo", &build)?;
-    let status = Command::new(root.join("target/release/xtask"))
+    let optimised = target()?.join("release/xtask");
+    let status = Command::new(&optimised)
         .args(std::env::args_os().skip(1))
-        .status()?;
+        .status()
+        .with_context(|| format!("`{}`", optimised.display()))?;
     ensure!(status.success(), "the bench did not end well");
     Ok(())
+}
+
+/// Where cargo puts what it builds, wherever that is: this program is one folder below.
+fn target() -> Result<PathBuf> {
+    let own = std::env::current_exe().context("no path of this program")?;
+    let target = own.parent().and_then(Path::parent);
+    Ok(target.context("this program lies in no folder")?.to_owned())
 }
 
 fn measure(args: &Args, root: &Path) -> Result<()> {
@@ -120,7 +130,7 @@ fn measure(args: &Args, root: &Path) -> Result<()> {
     let without = missing(&mut remarks);
     let progress = Progress::new();
     let kubestile = std::env::current_exe()?.with_file_name("kubestile");
-    let mut stage = Stage::set(&root.join("target"), kubestile, cores)?;
+    let mut stage = Stage::set(&target()?, kubestile, cores)?;
     let facts = Facts::gather(root, stage.dir(), cores, open_files);
     let mut measured = Vec::new();
     for row in rows {
