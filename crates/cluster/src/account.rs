@@ -46,6 +46,7 @@ pub(crate) use plan::qualified;
 pub use plan::{Change, Plan, Step, plan};
 pub use remove::{Removed, remove};
 pub use render::render;
+pub(crate) use render::sorted;
 
 /// The namespace that holds the account.
 pub const NAMESPACE: &str = "kubestile-system";

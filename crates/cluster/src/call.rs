@@ -32,7 +32,7 @@ pub struct Call {
     pub method: Method,
     /// Path and query, from `/api…` on, as it goes on the wire behind the base path.
     pub path: String,
-    /// Headers beside `Host`, `Authorization`, `Accept` and `Content-Type`.
+    /// Headers beside `Host`, `Authorization` and `Content-Type`; `Accept` if it is not JSON.
     pub headers: HeaderMap,
     /// Body with its content type.
     pub body: Option<(&'static str, Bytes)>,
@@ -107,6 +107,22 @@ impl Upstream {
     pub async fn call(&self, call: &Call) -> Result<Answer, CallError> {
         let header = self.authorization().await?;
         self.inner.send(&self.inner.live(), header, call).await
+    }
+
+    /// Sends a call as nobody: without a token and without a client certificate.
+    ///
+    /// # Errors
+    /// As [`Upstream::call`].
+    pub(crate) async fn call_as_nobody(&self, call: &Call) -> Result<Answer, CallError> {
+        let tls = self.inner.live().without_client()?;
+        let exchange = self.inner.exchange(&tls.h1, None, call);
+        match tokio::time::timeout(LIMIT, exchange).await {
+            Ok(answer) => answer,
+            Err(_) => Err(CallError::Timeout {
+                server: self.authority(),
+                seconds: LIMIT.as_secs(),
+            }),
+        }
     }
 
     /// Sends a call and reads the object of a successful answer.
@@ -206,7 +222,9 @@ impl Inner {
         let headers = request.headers_mut();
         *headers = call.headers.clone();
         headers.insert(header::HOST, host);
-        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        headers
+            .entry(header::ACCEPT)
+            .or_insert(HeaderValue::from_static("application/json"));
         headers.insert(header::USER_AGENT, HeaderValue::from_static(AGENT));
         if let Some(content_type) = content_type {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));

@@ -1,6 +1,8 @@
 //! Kubeconfig files: found, merged and read as kubectl does, then turned into one endpoint and one
 //! source of credentials. What contradicts itself is refused rather than guessed.
 
+mod inventory;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +17,8 @@ use crate::endpoint::Endpoint;
 use crate::error::ClusterError;
 use crate::exec::{Exec, Interactive};
 use crate::source::{Authority, Identity, Pem, Source};
+
+pub(crate) use inventory::machine;
 
 /// A kubeconfig is larger only if it is none.
 const LIMIT: u64 = 8 << 20;

@@ -5,6 +5,7 @@
 //!   kubeconfig context, from the pod that the gate runs in, or from the gate's own account.
 //! - [`account`]: that account, the starter job functions and their bindings: plan, install, follow new
 //!   namespaces, remove, or render for GitOps.
+//! - [`collect`]: what the assessor judges, read within the caller's own rights.
 //! - [`review`]: what the account can do, asked of the API server itself.
 //!
 //! What is absent on purpose: no redirect is ever followed, no proxy is used, nothing of kube's types
@@ -12,6 +13,7 @@
 
 pub mod account;
 mod call;
+pub mod collect;
 mod endpoint;
 mod error;
 mod exec;

@@ -407,6 +407,17 @@ impl Inner {
 pub(crate) struct NotVerified;
 
 impl Live {
+    /// The same trust in the server, and nothing to show to it.
+    ///
+    /// # Errors
+    /// As [`Tls::new`].
+    pub(crate) fn without_client(&self) -> Result<Tls, CredentialError> {
+        Tls::new(&Material {
+            trust: self.material.trust.clone(),
+            client: None,
+        })
+    }
+
     /// Keeps the TLS configuration of `previous` if nothing in it has changed.
     fn new(
         loaded: Loaded,

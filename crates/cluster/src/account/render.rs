@@ -38,7 +38,7 @@ pub fn render(
 
 /// The same value with its keys in order, whether or not serde_json keeps the order of insertion
 /// (another crate of the build decides that).
-pub(super) fn sorted(value: &Value) -> Value {
+pub(crate) fn sorted(value: &Value) -> Value {
     match value {
         Value::Object(map) => {
             let mut pairs: Vec<_> = map.iter().collect();
