@@ -7,23 +7,25 @@ pub mod terminal;
 
 use crate::score::{Assessment, Finding};
 use crate::snapshot::Distribution;
+use crate::verdict::Evidence;
 
 /// Findings that a first look shows.
 pub const FIRST: usize = 5;
 
-/// The findings to show first: the most pressing, passing over those that only say of the same bindings
+/// The findings to show first: the most pressing, passing over those that only say of the same places
 /// what another has said already.
 pub fn first(assessment: &Assessment, most: usize) -> Vec<&Finding> {
     let mut shown: Vec<&Finding> = Vec::new();
     for finding in assessment.failures() {
-        let known = |object: &str| {
+        let known = |place: &Evidence| {
+            let subject = |e: &Evidence| e.field.starts_with("subjects[");
             shown
                 .iter()
                 .flat_map(|f| &f.verdict.evidence)
-                .any(|e| e.object == object && e.field.starts_with("subjects["))
+                .any(|e| e.object == place.object && (e.field == place.field || subject(e)))
         };
         let evidence = &finding.verdict.evidence;
-        let told = !evidence.is_empty() && evidence.iter().all(|e| known(&e.object));
+        let told = !evidence.is_empty() && evidence.iter().all(known);
         if !told {
             shown.push(finding);
         }

@@ -1,6 +1,7 @@
 //! The command line as it is typed. Nothing here looks at the machine: that is the commands' work.
 
 pub(crate) mod admin;
+pub(crate) mod assess;
 pub(crate) mod audit;
 pub(crate) mod client;
 pub(crate) mod policy;
@@ -22,6 +23,7 @@ down what it decided";
 
 const START: &str = "\
 Start here:
+  kubestile assess                      where the current context's cluster stands; changes nothing
   kubestile up                          put a gate before the current context's cluster
   kubestile login URL --code CODE       log in; kubectl, helm and k9s then just work
   kubestile audit search --since 1h     what was asked, and what was decided
@@ -84,6 +86,8 @@ pub(crate) enum Command {
     /// Verify and search the log
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// Say where a cluster stands in the maturity model, and what to change
+    Assess(Box<assess::Assess>),
     /// Print a completion script for your shell
     Completion(client::Completion),
     /// Write the manual pages to a directory

@@ -13,6 +13,8 @@ pub(crate) enum Kind {
     Failure,
     /// The command line is not one of ours.
     Usage,
+    /// A cluster stands below the stage that was asked for.
+    Below,
     /// A configuration, policy or kubeconfig file is not as it must be (`EX_USAGE` of sysexits).
     Config,
     /// Evidence does not hold: the log, a proof, a policy test (`EX_DATAERR`).
@@ -30,6 +32,7 @@ impl Kind {
             Self::BrokenPipe => 0,
             Self::Failure => 1,
             Self::Usage => 2,
+            Self::Below => 3,
             Self::Config => 64,
             Self::Verification => 65,
             Self::Unavailable => 69,
@@ -43,6 +46,7 @@ Exit codes:
    0  done
    1  failed, or refused by the gate
    2  wrong usage
+   3  the cluster stands below the stage of `assess --fail-below`
   64  a configuration, policy or kubeconfig file is wrong
   65  verification failed: the log, a proof or a policy test does not hold
   69  a gate, cluster or socket does not answer";
@@ -184,6 +188,7 @@ mod tests {
         for kind in [
             Kind::Failure,
             Kind::Usage,
+            Kind::Below,
             Kind::Config,
             Kind::Verification,
             Kind::Unavailable,

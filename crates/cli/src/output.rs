@@ -161,9 +161,54 @@ pub(crate) fn prompt(question: &str) -> Option<String> {
 
 /// Whether stderr may be coloured (<https://no-color.org>).
 fn colour() -> bool {
+    may_colour() && io::stderr().is_terminal()
+}
+
+/// Whether stdout may be coloured.
+pub(crate) fn colour_of_stdout() -> bool {
+    may_colour() && io::stdout().is_terminal()
+}
+
+fn may_colour() -> bool {
     let asked_not = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|v| v == "dumb");
-    !asked_not && !dumb && io::stderr().is_terminal()
+    !asked_not && !dumb
+}
+
+/// One line on stderr that says what is being read, if a person is looking at it.
+pub(crate) struct Progress {
+    shown: bool,
+}
+
+impl Progress {
+    /// Nothing yet.
+    pub(crate) fn new() -> Self {
+        Self { shown: false }
+    }
+
+    /// Says it in place of what was said before.
+    pub(crate) fn show(&mut self, what: &str, count: usize) {
+        let mut err = io::stderr().lock();
+        if !err.is_terminal() {
+            return;
+        }
+        let count = match count {
+            0 => String::new(),
+            n => format!(" {n}"),
+        };
+        let _closed = write!(err, "\r\u{1b}[Kreading {}{count}", escape(what));
+        let _closed = err.flush();
+        self.shown = true;
+    }
+
+    /// Leaves the line empty.
+    pub(crate) fn end(self) {
+        if self.shown {
+            let mut err = io::stderr().lock();
+            let _closed = write!(err, "\r\u{1b}[K");
+            let _closed = err.flush();
+        }
+    }
 }
 
 /// Columns as kubectl prints them: capitals at the head, three spaces between, no lines.

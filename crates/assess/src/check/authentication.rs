@@ -74,15 +74,17 @@ pub(super) fn always_allow(facts: &Facts<'_>) -> Judged {
             }));
     }
     if let Ok(modes) = authorizers(facts) {
-        let always = modes.iter().any(|m| m == "AlwaysAllow");
-        return Ok(match always {
-            false => Verdict::pass(format!("requests are judged by {}", modes.join(", "))),
-            true => Verdict::fail("the API server allows everybody everything").mend(|| {
-                Fix::changes(
-                    "judge by roles",
-                    vec![set("authorization-mode", "Node,RBAC")],
-                )
-            }),
+        let list = modes.join(", ");
+        return Ok(match modes.iter().any(|m| m == "AlwaysAllow") {
+            false => Verdict::pass(format!("requests are judged by {list}")),
+            true => Verdict::fail("the API server allows everybody everything")
+                .seen(flag(facts.api_server()?, "authorization-mode", &list))
+                .mend(|| {
+                    Fix::changes(
+                        "judge by roles",
+                        vec![set("authorization-mode", "Node,RBAC")],
+                    )
+                }),
         });
     }
     let _denied = facts.snapshot.nobody.get()?;
@@ -175,13 +177,22 @@ pub(super) fn federated(facts: &Facts<'_>) -> Judged {
         }
     }
     Ok(Verdict::fail("the API server knows no identity provider")
-        .seen(flag(server, "authentication-config", "not set, nor --oidc-issuer-url"))
-        .mend(|| {
-            Fix::changes(
-                "name your identity provider in an AuthenticationConfiguration, or put a gate before the cluster (`kubestile up`)",
-                vec![set("authentication-config", "/etc/kubernetes/authentication.yaml")],
-            )
-        }))
+        .seen(flag(
+            server,
+            "authentication-config",
+            "not set, nor --oidc-issuer-url",
+        ))
+        .mend(federate))
+}
+
+fn federate() -> Fix {
+    Fix::changes(
+        "name your identity provider in an AuthenticationConfiguration, or put a gate before the cluster (`kubestile up`)",
+        vec![set(
+            "authentication-config",
+            "/etc/kubernetes/authentication.yaml",
+        )],
+    )
 }
 
 fn config(file: &ConfigFile, field: &str, text: &str) -> Evidence {
@@ -203,13 +214,32 @@ fn expressions<'v>(issuer: &'v Value, list: &str) -> Vec<&'v str> {
         .collect()
 }
 
-/// The issuers, or why controls about them cannot be decided.
+/// The issuers, or why controls about them cannot be decided. Without the file there is no rule about
+/// tokens at all: OIDC by flags has none for these controls, beside its prefixes.
 fn known_issuers<'a>(facts: &Facts<'a>) -> Result<(&'a ConfigFile, Vec<&'a Value>), Judged> {
+    const NAME: &str = "authentication-config";
+    let server = facts.api_server().map_err(Err)?;
+    if server.value(NAME).is_none() {
+        let (summary, text) = match server.value("oidc-issuer-url") {
+            Some(_) => (
+                "OIDC by flags cannot ask for this",
+                "not set; --oidc-issuer-url is",
+            ),
+            None => (
+                "the API server knows no identity provider",
+                "not set, nor --oidc-issuer-url",
+            ),
+        };
+        return Err(Ok(Verdict::fail(summary)
+            .seen(flag(server, NAME, text))
+            .mend(federate)));
+    }
     let file = facts.authentication().map_err(Err)?;
     let list = issuers(file);
     match list.is_empty() {
         true => Err(Ok(Verdict::fail("no identity provider is configured")
-            .seen(config(file, "jwt", "it lists no issuer")))),
+            .seen(config(file, "jwt", "it lists no issuer"))
+            .mend(federate))),
         false => Ok((file, list)),
     }
 }
@@ -331,6 +361,32 @@ pub(super) fn audience(facts: &Facts<'_>) -> Judged {
 
 /// S1-05
 pub(super) fn system_names(facts: &Facts<'_>) -> Judged {
+    if let Ok(server) = facts.api_server()
+        && server.value("authentication-config").is_none()
+        && server.value("oidc-issuer-url").is_some()
+    {
+        // Names get the issuer as prefix unless the flag says `-`; groups get one only from the flag.
+        let names = server.value("oidc-username-prefix") != Some("-");
+        let groups = server.value("oidc-groups-claim").is_none()
+            || server.value("oidc-groups-prefix").is_some();
+        return Ok(match names && groups {
+            true => Verdict::pass("names and groups of the identity provider carry a prefix"),
+            false => {
+                Verdict::fail("an identity provider could make somebody part of the control plane")
+                    .seen(flag(
+                        server,
+                        "oidc-groups-prefix",
+                        "names or groups carry no prefix",
+                    ))
+                    .mend(|| {
+                        Fix::changes(
+                            "give them a prefix",
+                            vec![set("oidc-groups-prefix", "oidc:")],
+                        )
+                    })
+            }
+        });
+    }
     every_issuer(
         facts,
         "no issuer can give a name or group that begins with `system:`",

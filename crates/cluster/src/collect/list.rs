@@ -30,8 +30,8 @@ pub(super) struct Lists<'a> {
 struct Page<T> {
     #[serde(default)]
     metadata: Continue,
-    #[serde(default = "Vec::new")]
-    items: Vec<T>,
+    /// `null` where there is none.
+    items: Option<Vec<T>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -93,7 +93,7 @@ impl<'a> Lists<'a> {
                 }
                 Err(error) => return absent(&error, &what),
             };
-            found.extend(page.items);
+            found.extend(page.items.unwrap_or_default());
             if found.len() > MOST {
                 return Source::absent(Why::TooLarge, format!("there are more than {MOST} {kind}"));
             }

@@ -6,6 +6,7 @@ use crate::stock;
 use crate::verdict::{Change, Evidence, Fix, Judged, Verdict, undecided};
 
 use super::removals;
+use crate::check::kubeconfig;
 
 /// Of what people may change, this much must be given in namespaces, in percent.
 const NAMESPACED: usize = 95;
@@ -339,16 +340,23 @@ pub(crate) fn token_mount(facts: &Facts<'_>) -> Judged {
 pub(crate) fn standing_writes(facts: &Facts<'_>) -> Judged {
     let writes = |g: &&Grant<'_>| g.who.is_human() && g.rules().iter().any(Rule::writes);
     let grants: Vec<&Grant<'_>> = facts.grants()?.iter().filter(writes).collect();
-    let evidence = grants.iter().map(|g| {
-        g.evidence(format!(
-            "{} may change things {} at any time, by `{}`",
-            g.subject_words(),
-            g.scope_words(),
-            g.binding.role_ref.name
-        ))
-    });
+    let mut evidence: Vec<Evidence> = grants
+        .iter()
+        .map(|g| {
+            g.evidence(format!(
+                "{} may change things {} at any time, by `{}`",
+                g.subject_words(),
+                g.scope_words(),
+                g.binding.role_ref.name
+            ))
+        })
+        .collect();
+    // Who is in system:masters needs no binding.
+    if let Ok(masters) = kubeconfig::masters(facts) {
+        evidence.extend(masters.evidence);
+    }
     Ok(Verdict::of(
-        evidence.collect(),
+        evidence,
         "nobody holds a standing right to change anything",
         |n| format!("{n} binding(s) let people change things at any time"),
     )

@@ -1,0 +1,324 @@
+//! The labelled corpus: for every control that a snapshot decides, cases that are findings and cases
+//! that are none, each a few lines away from a stock kubeadm cluster. The labels are ours, written from
+//! what Kubernetes does with such objects. Prints precision and recall per control.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use kubestile_assess::exception::Exceptions;
+use kubestile_assess::report;
+use kubestile_assess::{Outcome, Snapshot, assess};
+use serde_json::{Value, json};
+
+const STOCK: &str = include_str!("../testdata/kubeadm-1.36.json");
+
+/// Controls without cases: those that no object, flag or file decides yet.
+const UNDECIDED: &[&str] = &[
+    "S0-15", "S1-14", "S1-15", "S1-16", "S1-18", "S2-20", "S2-21", "S2-22", "S2-24", "S3-09",
+    "S3-11", "S3-15", "S3-16", "S3-17", "S3-20", "S4-02", "S4-03", "S4-04", "S4-05", "S4-06",
+    "S4-07", "S4-08", "S4-09", "S4-11", "S4-12", "S4-13", "S4-14",
+    // Decided by a running gate alone, and then only in one direction.
+    "S3-19", "S4-10",
+    // One machine's files can show the finding; only the audit log shows that there is none.
+    "S0-01", "S1-08", "S1-09",
+];
+
+struct Case {
+    control: String,
+    name: String,
+    expected: Outcome,
+    snapshot: Value,
+}
+
+fn stock() -> Value {
+    serde_json::from_str(STOCK).unwrap()
+}
+
+fn cases() -> Vec<Case> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/corpus");
+    let mut files: Vec<_> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .collect();
+    files.sort();
+    let mut cases: Vec<Case> = Vec::new();
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let mut control = String::new();
+        for line in text.lines() {
+            if let Some(id) = line.strip_prefix("## ") {
+                control = id.split(' ').next().unwrap().to_owned();
+            } else if let Some((word, name)) = line.split_once(": ")
+                && !line.starts_with([' ', '#'])
+            {
+                let expected = match word {
+                    "fail" => Outcome::Fail,
+                    "pass" => Outcome::Pass,
+                    "unknown" => Outcome::Unknown,
+                    "n/a" => Outcome::NotApplicable,
+                    other => panic!("{}: `{other}`", file.display()),
+                };
+                cases.push(Case {
+                    control: control.clone(),
+                    name: name.to_owned(),
+                    expected,
+                    snapshot: stock(),
+                });
+            } else if let Some(step) = line.strip_prefix("  ") {
+                apply(&mut cases.last_mut().unwrap().snapshot, step);
+            }
+        }
+    }
+    cases
+}
+
+fn push(snapshot: &mut Value, place: &str, item: Value) {
+    let list = snapshot
+        .pointer_mut(place)
+        .unwrap_or_else(|| panic!("{place}"));
+    list.as_array_mut().unwrap().push(item);
+}
+
+fn list(words: &str) -> Value {
+    let items = words.split(',').map(|w| if w == "core" { "" } else { w });
+    json!(items.collect::<Vec<_>>())
+}
+
+fn subjects(words: &[&str]) -> Value {
+    let subject = |word: &&str| match word.split('/').collect::<Vec<_>>().as_slice() {
+        ["sa", namespace, name] => {
+            json!({ "kind": "ServiceAccount", "namespace": namespace, "name": name })
+        }
+        ["user", name] => json!({ "kind": "User", "name": name }),
+        ["group", name] => json!({ "kind": "Group", "name": name }),
+        _ => panic!("{word}"),
+    };
+    words.iter().map(subject).collect()
+}
+
+fn rule(words: &[&str]) -> Value {
+    json!({
+        "verbs": list(words[0]),
+        "apiGroups": list(words[1]),
+        "resources": list(words[2]),
+        "resourceNames": words.get(3).map_or(json!([]), |w| list(w)),
+    })
+}
+
+/// One step away from stock.
+fn apply(snapshot: &mut Value, step: &str) {
+    let (word, rest) = step.split_once(' ').unwrap_or((step, ""));
+    let words: Vec<&str> = rest.split(' ').collect();
+    match word {
+        // clusterrole NAME VERBS GROUPS RESOURCES [NAMES]; again for a further rule
+        "clusterrole" => add_rule(snapshot, "/rbac/clusterRoles/known", "", &words),
+        // role NAMESPACE NAME VERBS GROUPS RESOURCES [NAMES]
+        "role" => add_rule(snapshot, "/rbac/roles/known", words[0], &words[1..]),
+        // crb NAME ROLE SUBJECT…
+        "crb" => {
+            let binding = json!({
+                "metadata": { "name": words[0] },
+                "roleRef": { "kind": "ClusterRole", "name": words[1] },
+                "subjects": subjects(&words[2..]),
+            });
+            push(snapshot, "/rbac/clusterRoleBindings/known", binding);
+        }
+        // rb NAMESPACE NAME ROLE SUBJECT…, where a ROLE may be `Role/x`
+        "rb" => {
+            let (kind, role) = match words[2].strip_prefix("Role/") {
+                Some(role) => ("Role", role),
+                None => ("ClusterRole", words[2]),
+            };
+            let binding = json!({
+                "metadata": { "namespace": words[0], "name": words[1] },
+                "roleRef": { "kind": kind, "name": role },
+                "subjects": subjects(&words[3..]),
+            });
+            push(snapshot, "/rbac/roleBindings/known", binding);
+        }
+        "account" => {
+            let account = json!({
+                "metadata": { "namespace": words[0], "name": words[1] },
+                "automountServiceAccountToken": words.get(2).map(|w| *w == "true"),
+            });
+            push(snapshot, "/serviceAccounts/known", account);
+        }
+        "flag" => {
+            let (name, value) = rest.split_once('=').unwrap();
+            let flag = json!({ "name": name, "value": value, "line": 99 });
+            push(snapshot, "/controlPlane/apiServer/known/flags", flag);
+        }
+        // A credential in place of the kubeconfig's.
+        "credential" => {
+            let credential: Value = serde_json::from_str(rest).unwrap();
+            *snapshot
+                .pointer_mut("/machine/kubeconfigs/known/0/users/0/credentials")
+                .unwrap() = json!([credential]);
+        }
+        // A configuration file: authentication, authorization or auditPolicy.
+        "config" => {
+            let content: Value = serde_json::from_str(&words[1..].join(" ")).unwrap();
+            snapshot["controlPlane"][words[0]] = json!({ "known": { "place": "/etc/kubernetes/x.yaml", "proved": true, "content": content } });
+            let flag = match words[0] {
+                "authentication" => "authentication-config",
+                "authorization" => "authorization-config",
+                _ => "audit-policy-file",
+            };
+            apply(snapshot, &format!("flag {flag}=/etc/kubernetes/x.yaml"));
+        }
+        "add" => push(
+            snapshot,
+            words[0],
+            serde_json::from_str(&words[1..].join(" ")).unwrap(),
+        ),
+        "set" => {
+            let value: Value = serde_json::from_str(&words[1..].join(" ")).unwrap();
+            let (parent, key) = words[0].rsplit_once('/').unwrap();
+            let parent = snapshot
+                .pointer_mut(parent)
+                .unwrap_or_else(|| panic!("{parent}"));
+            match parent {
+                Value::Array(items) => items[key.parse::<usize>().unwrap()] = value,
+                parent => parent[key] = value,
+            }
+        }
+        other => panic!("there is no step `{other}`"),
+    }
+}
+
+fn add_rule(snapshot: &mut Value, place: &str, namespace: &str, words: &[&str]) {
+    let roles = snapshot.pointer_mut(place).unwrap().as_array_mut().unwrap();
+    let meta = json!({ "name": words[0], "namespace": namespace });
+    let same = |r: &&mut Value| {
+        r["metadata"]["name"] == words[0]
+            && r["metadata"]["namespace"].as_str().unwrap_or("") == namespace
+    };
+    match roles.iter_mut().find(same) {
+        Some(role) => role["rules"]
+            .as_array_mut()
+            .unwrap()
+            .push(rule(&words[1..])),
+        None => roles.push(json!({ "metadata": meta, "rules": [rule(&words[1..])] })),
+    }
+}
+
+fn judged(snapshot: &Value) -> kubestile_assess::Assessment {
+    let snapshot = Snapshot::from_json(snapshot.to_string().as_bytes()).unwrap();
+    assess(&snapshot, &Exceptions::default())
+}
+
+#[derive(Default)]
+struct Score {
+    hits: u32,
+    misses: u32,
+    false_alarms: u32,
+    right_silences: u32,
+}
+
+#[test]
+fn every_label_holds_and_every_decided_control_has_three_of_each() {
+    let mut scores: BTreeMap<String, Score> = BTreeMap::new();
+    let mut wrong = Vec::new();
+    for case in cases() {
+        let assessment = judged(&case.snapshot);
+        let verdict = &assessment.finding(&case.control).unwrap().verdict;
+        let score = scores.entry(case.control.clone()).or_default();
+        match (
+            case.expected == Outcome::Fail,
+            verdict.outcome == Outcome::Fail,
+        ) {
+            (true, true) => score.hits += 1,
+            (true, false) => score.misses += 1,
+            (false, true) => score.false_alarms += 1,
+            (false, false) => score.right_silences += 1,
+        }
+        if verdict.outcome != case.expected {
+            wrong.push(format!("{} `{}`: {verdict:?}", case.control, case.name));
+        }
+        let told = !verdict.evidence.is_empty() && verdict.fix.is_some();
+        if verdict.outcome == Outcome::Fail && !told {
+            wrong.push(format!(
+                "{} `{}` has no evidence or no fix: {verdict:?}",
+                case.control, case.name
+            ));
+        }
+    }
+    println!("control  findings  others  precision  recall");
+    for (control, s) in &scores {
+        let share = |part: u32, whole: u32| f64::from(part) / f64::from(whole.max(1));
+        println!(
+            "{control}    {:>8}  {:>6}  {:>9.2}  {:>6.2}",
+            s.hits + s.misses,
+            s.false_alarms + s.right_silences,
+            share(s.hits, s.hits + s.false_alarms),
+            share(s.hits, s.hits + s.misses)
+        );
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    for control in kubestile_assess::catalog::controls() {
+        let enough = scores
+            .get(control.id)
+            .is_some_and(|s| s.hits >= 3 && s.right_silences >= 3);
+        assert!(
+            enough != UNDECIDED.contains(&control.id),
+            "{}: three findings and three others, or a place among the undecided",
+            control.id
+        );
+    }
+}
+
+#[test]
+fn a_stock_kubeadm_cluster_raises_no_false_alarm() {
+    let assessment = judged(&stock());
+    let shown = report::first(&assessment, 10);
+    let ids: Vec<&str> = shown.iter().map(|f| f.control.as_str()).collect();
+    // Each of these is true of every fresh kubeadm cluster.
+    let is_true = [
+        "S0-13", "S1-01", "S1-07", "S1-11", "S1-12", "S2-23", "S3-01", "S3-02", "S3-03", "S3-05",
+        "S3-08", "S3-13",
+    ];
+    for id in &ids {
+        assert!(is_true.contains(id), "{id} of {ids:?}");
+    }
+    // Nothing that RBAC decides fails, beside tokens that are mounted by default.
+    for finding in assessment.findings.iter().filter(|f| f.stage.number() == 2) {
+        let fails = finding.verdict.outcome == Outcome::Fail;
+        assert!(!fails || finding.control == "S2-23", "{finding:?}");
+    }
+}
+
+#[test]
+fn what_is_missing_makes_unknown_and_never_a_pass() {
+    let whole = judged(&stock());
+    for place in [
+        "/rbac/clusterRoles",
+        "/rbac/clusterRoleBindings",
+        "/rbac/roles",
+        "/rbac/roleBindings",
+        "/serviceAccounts",
+        "/tokenSecrets",
+        "/csrs",
+        "/admission/webhooks",
+        "/admission/policies",
+        "/admission/policyBindings",
+        "/namespaces",
+        "/controlPlane/apiServer",
+        "/machine/kubeconfigs",
+    ] {
+        let mut snapshot = stock();
+        *snapshot.pointer_mut(place).unwrap() =
+            json!({ "absent": { "why": "forbidden", "text": format!("no right to {place}") } });
+        let partial = judged(&snapshot);
+        let mut lost = 0;
+        for (before, after) in whole.findings.iter().zip(&partial.findings) {
+            let (b, a) = (before.verdict.outcome, after.verdict.outcome);
+            assert!(
+                a != Outcome::Pass || b == Outcome::Pass,
+                "{place}: {}",
+                after.control
+            );
+            lost += u32::from(b != Outcome::Unknown && a == Outcome::Unknown);
+        }
+        assert!(lost > 0, "{place} decides nothing");
+    }
+}
