@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use kubestile_rbac::Rule;
+
 use crate::snapshot::{
-    ApiServer, Binding, ClusterEntry, ConfigFile, Gate, Kubeconfig, ObjectRef, Role, Rule,
-    Snapshot, Subject, UserEntry,
+    ApiServer, Binding, ClusterEntry, ConfigFile, Gate, Kubeconfig, ObjectRef, Role, Snapshot,
+    Subject, UserEntry,
 };
 use crate::stock;
 use crate::verdict::{Change, Evidence, Undecided};
@@ -378,37 +380,40 @@ impl Hit<'_, '_> {
     }
 }
 
-impl Rule {
-    /// Whether it is `*` on `*` of `*`, of any name.
-    pub fn is_everything(&self) -> bool {
-        let any = |list: &[String]| list.iter().any(|l| l == "*");
-        any(&self.verbs) && any(&self.groups) && any(&self.resources) && self.names.is_empty()
-    }
-
+/// What a rule gives, asked one part at a time.
+pub(crate) trait Gives {
     /// Whether its verbs have this one.
-    pub fn has_verb(&self, verb: &str) -> bool {
+    fn has_verb(&self, verb: &str) -> bool;
+    /// Whether its groups have this one.
+    fn has_group(&self, group: &str) -> bool;
+    /// Whether its resources have this one (`pods/log`).
+    fn has_resource(&self, resource: &str) -> bool;
+    /// Whether it gives this action on something of any name.
+    fn gives_action(&self, verb: &str, group: &str, resource: &str) -> bool;
+    /// What it gives of `want`, in words.
+    fn gives(&self, want: &Want) -> Option<String>;
+    /// Whether it can change anything.
+    fn writes(&self) -> bool;
+}
+
+impl Gives for Rule {
+    fn has_verb(&self, verb: &str) -> bool {
         self.verbs.iter().any(|v| v == "*" || v == verb)
     }
 
-    /// Whether its groups have this one.
-    pub fn has_group(&self, group: &str) -> bool {
-        self.groups.iter().any(|g| g == "*" || g == group)
+    fn has_group(&self, group: &str) -> bool {
+        self.api_groups.iter().any(|g| g == "*" || g == group)
     }
 
-    /// Whether its resources have this one (`pods/log`): itself, `*`, or `*/log`.
-    pub fn has_resource(&self, resource: &str) -> bool {
-        let sub = resource.split_once('/').map(|(_, sub)| sub);
-        self.resources.iter().any(|r| {
-            r == "*" || r == resource || r.strip_prefix("*/").is_some_and(|s| Some(s) == sub)
-        })
+    fn has_resource(&self, resource: &str) -> bool {
+        let (resource, sub) = resource.split_once('/').unwrap_or((resource, ""));
+        self.allows_resource(resource, sub)
     }
 
-    /// Whether it gives this action on something of any name.
-    pub fn allows(&self, verb: &str, group: &str, resource: &str) -> bool {
+    fn gives_action(&self, verb: &str, group: &str, resource: &str) -> bool {
         self.has_verb(verb) && self.has_group(group) && self.has_resource(resource)
     }
 
-    /// What it gives of `want`, in words.
     fn gives(&self, want: &Want) -> Option<String> {
         if !self.has_group(want.group) {
             return None;
@@ -422,7 +427,7 @@ impl Rule {
         let resources = want.resources.iter().copied();
         let resources: Vec<&str> = resources.filter(|r| self.has_resource(r)).collect();
         // A collection has no name to match.
-        let named = !self.names.is_empty();
+        let named = !self.resource_names.is_empty();
         let verbs: Vec<&str> = verbs
             .into_iter()
             .filter(|v| !(named && *v == "create" && resources.iter().all(|r| !r.contains('/'))))
@@ -432,14 +437,18 @@ impl Rule {
         }
         let mut what = format!("{} {}", verbs.join(", "), resources.join(", "));
         if named {
-            let names: Vec<&str> = self.names.iter().take(3).map(String::as_str).collect();
+            let names: Vec<&str> = self
+                .resource_names
+                .iter()
+                .take(3)
+                .map(String::as_str)
+                .collect();
             what.push_str(&format!(" named {}", names.join(", ")));
         }
         Some(what)
     }
 
-    /// Whether it can change anything.
-    pub fn writes(&self) -> bool {
+    fn writes(&self) -> bool {
         const READS: [&str; 3] = ["get", "list", "watch"];
         let reviews = |r: &String| r.starts_with("selfsubject");
         self.verbs.iter().any(|v| !READS.contains(&v.as_str()))

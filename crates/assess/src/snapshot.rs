@@ -21,7 +21,7 @@ pub use machine::{
 pub use objects::{
     Binding, Csr, CsrCondition, CsrSpec, CsrStatus, Engine, MatchResources, Meta, NamedRules,
     Namespace, ObjectRef, Operations, Policy, PolicyBinding, PolicyBindingSpec, PolicySpec, Role,
-    RoleRef, Rule, SecretMeta, Selector, ServiceAccount, Subject, Webhook, WebhookConfiguration,
+    RoleRef, SecretMeta, Selector, ServiceAccount, Subject, Webhook, WebhookConfiguration,
     WebhookKind,
 };
 

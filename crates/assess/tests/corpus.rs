@@ -2,6 +2,14 @@
 //! that are none, each a few lines away from a stock kubeadm cluster. The labels are ours, written from
 //! what Kubernetes does with such objects. Prints precision and recall per control.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test, and its table is what it is for"
+)]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 

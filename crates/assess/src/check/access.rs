@@ -9,8 +9,10 @@ pub(super) use shape::{
     wildcards,
 };
 
-use crate::facts::{Facts, Grant, Hit, Want, Who};
-use crate::snapshot::{ObjectRef, Rule};
+use kubestile_rbac::Rule;
+
+use crate::facts::{Facts, Gives as _, Grant, Hit, Want, Who};
+use crate::snapshot::ObjectRef;
 use crate::verdict::{Change, Evidence, Fix, Judged, Verdict};
 
 /// More administrators of everything than this is a finding.
@@ -151,7 +153,7 @@ fn is_discovery(rule: &Rule) -> bool {
     let reviews = !rule.resources.is_empty()
         && rule.resources.iter().all(review)
         && rule.verbs.iter().all(|v| v == "create");
-    (rule.resources.is_empty() && reads && rule.urls.iter().all(url)) || reviews
+    (rule.resources.is_empty() && reads && rule.non_resource_urls.iter().all(url)) || reviews
 }
 
 /// S0-10
@@ -289,7 +291,7 @@ pub(super) fn bind_escalate(facts: &Facts<'_>) -> Judged {
                 g.rules().iter().any(|rule| {
                     WRITE
                         .iter()
-                        .any(|v| resources.iter().any(|r| rule.allows(v, RBAC, r)))
+                        .any(|v| resources.iter().any(|r| rule.gives_action(v, RBAC, r)))
                 })
             })
         })
@@ -320,7 +322,7 @@ pub(super) fn impersonation(facts: &Facts<'_>) -> Judged {
         h.grant
             .rules()
             .get(h.rule)
-            .is_none_or(|r| r.names.is_empty())
+            .is_none_or(|r| r.resource_names.is_empty())
     });
     Ok(none_may(
         &hits,
@@ -368,7 +370,7 @@ pub(super) fn mint_tokens(facts: &Facts<'_>) -> Judged {
         h.grant
             .rules()
             .get(h.rule)
-            .is_none_or(|r| r.names.is_empty())
+            .is_none_or(|r| r.resource_names.is_empty())
     });
     Ok(none_may(
         &hits,
@@ -393,7 +395,7 @@ pub(super) fn sign_certificates(facts: &Facts<'_>) -> Judged {
                 .any(|r| {
                     ["update", "patch"]
                         .iter()
-                        .any(|v| r.allows(v, CERTIFICATES, resource))
+                        .any(|v| r.gives_action(v, CERTIFICATES, resource))
                 })
         })
     };

@@ -340,6 +340,12 @@ pub(super) fn exec_only(facts: &Facts<'_>) -> Judged {
 pub(super) fn plugin_allowlist(facts: &Facts<'_>) -> Judged {
     let Some(kuberc) = facts.snapshot.machine.kuberc.get()? else {
         return Ok(Verdict::fail("there is no kuberc: kubectl runs any plugin that a kubeconfig names")
+            .seen(Evidence::named(
+                Class::Kubeconfig,
+                "~/.kube/kuberc",
+                "credentialPluginPolicy",
+                "there is no such file",
+            ))
             .mend(|| {
                 Fix::text(
                     "write `~/.kube/kuberc` (kubectl.config.k8s.io/v1beta1) with credentialPluginPolicy: Allowlist",

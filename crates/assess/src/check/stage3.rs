@@ -1,7 +1,7 @@
 //! Stage 3, Continuous Verification.
 
 use crate::catalog::Control;
-use crate::facts::{Facts, Who};
+use crate::facts::{Facts, Gives as _, Who};
 use crate::verdict::Severity::{Critical, High, Medium};
 use crate::verdict::{Change, Class, Evidence, Fix, Judged, Verdict, undecided};
 use serde_json::Value;
@@ -331,10 +331,17 @@ fn tamper_evident(facts: &Facts<'_>) -> Judged {
     );
     Ok(match (log.verified, &log.problem) {
         (true, _) => Verdict::pass("every record of the gate's log was verified").seen(seen),
-        (false, problem) => Verdict::fail("the gate's log does not verify").seen(Evidence {
-            text: problem.clone().unwrap_or_default(),
-            ..seen
-        }),
+        (false, problem) => Verdict::fail("the gate's log does not verify")
+            .seen(Evidence {
+                text: problem.clone().unwrap_or_default(),
+                ..seen
+            })
+            .mend(|| {
+                Fix::changes(
+                    "keep the directory as it is, and find out who changed it",
+                    vec![Change::Command("kubestile audit verify".to_owned())],
+                )
+            }),
     })
 }
 

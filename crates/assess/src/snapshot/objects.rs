@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use kubestile_rbac::Rule;
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// `null` is what is not there.
@@ -77,27 +78,6 @@ pub struct Role {
     /// What it allows.
     #[serde(deserialize_with = "or_default")]
     pub rules: Vec<Rule>,
-}
-
-/// A rule of a role.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Rule {
-    /// Verbs, or `*`.
-    #[serde(deserialize_with = "or_default")]
-    pub verbs: Vec<String>,
-    /// API groups, or `*`; the core group is empty.
-    #[serde(rename = "apiGroups", deserialize_with = "or_default")]
-    pub groups: Vec<String>,
-    /// Resources with sub-resources (`pods/log`), or `*`.
-    #[serde(deserialize_with = "or_default")]
-    pub resources: Vec<String>,
-    /// Names; none means all.
-    #[serde(rename = "resourceNames", deserialize_with = "or_default")]
-    pub names: Vec<String>,
-    /// Paths outside the API's resources.
-    #[serde(rename = "nonResourceURLs", deserialize_with = "or_default")]
-    pub urls: Vec<String>,
 }
 
 /// A RoleBinding or ClusterRoleBinding.

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use kubestile_rbac::Rule;
+use kubestile_rbac::covers::covers;
+
 use crate::facts::{Facts, Grant, Want, Who};
-use crate::snapshot::{Rule, Subject};
+use crate::snapshot::Subject;
 use crate::verdict::{Evidence, Fix, Judged, Verdict};
 
 use super::{WRITE, removals, want};
@@ -85,28 +88,16 @@ fn held_by<'f, 'a>(grants: &'f [Grant<'a>], subject: &Subject) -> Vec<&'f Grant<
     grants.iter().filter(|g| g.subject == subject).collect()
 }
 
-/// Whether every rule of `servant` is covered by the rules of `owner` that hold where it holds.
+/// Whether every rule of `servant` is covered by the rules of `owner` that hold where it holds, as
+/// Kubernetes itself decides it.
 fn covered(owner: &[&Grant<'_>], servant: &Grant<'_>) -> bool {
     let holds = |g: &&&Grant<'_>| g.namespace.is_none() || g.namespace == servant.namespace;
-    let rules: Vec<&Rule> = owner.iter().filter(holds).flat_map(|g| g.rules()).collect();
-    servant
-        .rules()
+    let rules: Vec<Rule> = owner
         .iter()
-        .filter(|r| !r.resources.is_empty())
-        .all(|r| atoms_covered(&rules, r))
-}
-
-fn atoms_covered(owner: &[&Rule], servant: &Rule) -> bool {
-    let names = |rule: &Rule| {
-        rule.names.is_empty()
-            || (!servant.names.is_empty() && servant.names.iter().all(|n| rule.names.contains(n)))
-    };
-    servant.verbs.iter().all(|verb| {
-        servant.groups.iter().all(|group| {
-            servant
-                .resources
-                .iter()
-                .all(|r| owner.iter().any(|o| o.allows(verb, group, r) && names(o)))
-        })
-    })
+        .filter(holds)
+        .flat_map(|g| g.rules())
+        .cloned()
+        .collect();
+    let resources = servant.rules().iter().filter(|r| !r.resources.is_empty());
+    covers(&rules, &resources.cloned().collect::<Vec<Rule>>())
 }

@@ -1,7 +1,9 @@
 //! The shape of roles and bindings: how wide, to whom, and whether they still mean something.
 
-use crate::facts::{Facts, Grant, Who};
-use crate::snapshot::{ObjectRef, Rule};
+use kubestile_rbac::Rule;
+
+use crate::facts::{Facts, Gives, Grant, Who};
+use crate::snapshot::ObjectRef;
 use crate::stock;
 use crate::verdict::{Change, Evidence, Fix, Judged, Verdict, undecided};
 
@@ -71,7 +73,7 @@ fn wild(rule: &Rule) -> Option<&'static str> {
     {
         return Some("resources");
     }
-    star(&rule.groups).then_some("apiGroups")
+    star(&rule.api_groups).then_some("apiGroups")
 }
 
 /// S2-03
@@ -295,7 +297,7 @@ pub(crate) fn token_mount(facts: &Facts<'_>) -> Judged {
     let bound: Vec<&Grant<'_>> = facts
         .grants()?
         .iter()
-        .filter(|g| g.who == Who::Workload && g.rules().iter().any(Rule::writes))
+        .filter(|g| g.who == Who::Workload && g.rules().iter().any(Gives::writes))
         .collect();
     let mut evidence = Vec::new();
     let mut changes = Vec::new();
@@ -338,7 +340,7 @@ pub(crate) fn token_mount(facts: &Facts<'_>) -> Judged {
 
 /// S4-01
 pub(crate) fn standing_writes(facts: &Facts<'_>) -> Judged {
-    let writes = |g: &&Grant<'_>| g.who.is_human() && g.rules().iter().any(Rule::writes);
+    let writes = |g: &&Grant<'_>| g.who.is_human() && g.rules().iter().any(Gives::writes);
     let grants: Vec<&Grant<'_>> = facts.grants()?.iter().filter(writes).collect();
     let mut evidence: Vec<Evidence> = grants
         .iter()
