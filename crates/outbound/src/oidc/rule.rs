@@ -25,7 +25,9 @@ pub struct PipelineRule {
     pub issuer: String,
     /// Claims and what each must be, exactly or as a pattern over the whole text (`*` does not cross
     /// `/`, `**` does). All must hold. `repository`, `repository_id`, `project_path` or `project_id`
-    /// must be among them.
+    /// must be among them. (A name can be given to another project one day, an id cannot. In GitLab,
+    /// `project_path` of a merge request from a fork is the fork's; `ref_protected: "true"` keeps
+    /// branches out that everybody may push to.)
     #[serde(rename = "match")]
     pub claims: BTreeMap<String, String>,
     /// The name of the identity, with claims in braces: `ci-{repository}`. A `/` becomes a `+`.
@@ -50,6 +52,16 @@ pub struct RuleError {
     number: usize,
     name: String,
     reason: String,
+}
+
+impl RuleError {
+    fn new(number: usize, rule: &PipelineRule, reason: String) -> Self {
+        Self {
+            number: number + 1,
+            name: rule.name.chars().take(80).collect(),
+            reason,
+        }
+    }
 }
 
 /// A rule that a token satisfies.
@@ -82,12 +94,9 @@ impl Rules {
                 true => check(rule, issuers),
                 false => Err(format!("there are more than {RULES} rules")),
             };
-            checked.map_err(|reason| RuleError {
-                number: number + 1,
-                name: rule.name.chars().take(80).collect(),
-                reason,
-            })?;
+            checked.map_err(|reason| RuleError::new(number, rule, reason))?;
         }
+        apart(&rules)?;
         Ok(Self(rules))
     }
 
@@ -169,6 +178,29 @@ fn check(rule: &PipelineRule, issuers: &[&str]) -> Result<(), String> {
     check_template(&rule.name)
 }
 
+/// `acme/shop` of one issuer is not `acme/shop` of another: names of different issuers begin
+/// differently.
+fn apart(rules: &[PipelineRule]) -> Result<(), RuleError> {
+    let mut words: BTreeMap<&str, &str> = BTreeMap::new();
+    for (number, rule) in rules.iter().enumerate() {
+        let word = fixed(&rule.name);
+        let other = words.iter().find(|(other, issuer)| {
+            **issuer != rule.issuer && (word.starts_with(**other) || other.starts_with(word))
+        });
+        if let Some((_, issuer)) = other {
+            let reason = format!("`name` must begin otherwise than those of issuer `{issuer}`");
+            return Err(RuleError::new(number, rule, reason));
+        }
+        words.insert(word, &rule.issuer);
+    }
+    Ok(())
+}
+
+/// What stands before the first claim of a template.
+fn fixed(template: &str) -> &str {
+    template.split('{').next().unwrap_or_default()
+}
+
 /// Whether a rule ties a claim to an owner at least: `acme/*`, not `*` and not `*/shop`.
 fn binds(rule: &PipelineRule, claim: &str) -> bool {
     let Some(pattern) = rule.claims.get(claim) else {
@@ -183,8 +215,7 @@ fn binds(rule: &PipelineRule, claim: &str) -> bool {
 
 /// A name starts with something fixed, so that no claim makes it the name of a person.
 fn check_template(template: &str) -> Result<(), String> {
-    let (fixed, _) = template.split_once('{').unwrap_or((template, ""));
-    if fixed.len() < 3 {
+    if fixed(template).len() < 3 {
         return Err("`name` must start with a fixed word: `ci-{repository}`".to_owned());
     }
     let filled = template.replace(['{', '}'], "");

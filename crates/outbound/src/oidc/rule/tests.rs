@@ -149,6 +149,24 @@ fn no_two_projects_have_one_name() {
 }
 
 #[test]
+fn two_issuers_never_make_one_name() {
+    let github = || rule(json!({ "name": "ci-{repository}" }));
+    let gitlab = |name: &str| {
+        rule(json!({
+            "issuer": "gitlab", "name": name, "match": { "project_path": "acme/shop" },
+        }))
+    };
+    for name in ["ci-{project_path}", "ci-x-{project_path}", "ci-acme+shop"] {
+        for rules in [vec![github(), gitlab(name)], vec![gitlab(name), github()]] {
+            let refused = Rules::new(rules, &["github", "gitlab"]);
+            assert!(refused.is_err(), "{name}");
+        }
+    }
+    let apart = vec![github(), gitlab("gl-{project_path}"), github()];
+    assert!(Rules::new(apart, &["github", "gitlab"]).is_ok());
+}
+
+#[test]
 fn rules_that_are_refused() {
     for (what, over) in [
         (
