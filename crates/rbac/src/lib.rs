@@ -9,6 +9,7 @@
 //! - [`covers`]: whether rules include other rules, as kube-apiserver decides whether to let somebody
 //!   grant them.
 //! - [`effective`]: what somebody holds, who can do something, and which rules do nothing.
+//! - [`escalation`]: who can become whom, by which steps, and what to cut.
 //! - [`discovery`]: which resources there are, which only some of the answers need.
 //!
 //! Only RBAC is judged. A cluster may have other authorizers (Node, webhooks), whose answers are united
@@ -18,6 +19,7 @@ pub mod aggregate;
 pub mod covers;
 pub mod discovery;
 pub mod effective;
+pub mod escalation;
 pub mod evaluate;
 pub mod model;
 pub mod policy;

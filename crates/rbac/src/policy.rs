@@ -281,6 +281,18 @@ impl Policy {
     }
 }
 
+impl RoleId {
+    /// Its place among all roles.
+    pub(crate) fn position(self) -> usize {
+        position(self.0)
+    }
+}
+
+impl BindingId {
+    /// No binding: for rights that somebody does not have yet.
+    pub(crate) const NONE: Self = Self(u32::MAX);
+}
+
 impl Scope {
     /// The scope with this namespace, empty for the cluster.
     #[must_use]

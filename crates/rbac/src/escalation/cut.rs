@@ -1,0 +1,124 @@
+//! What to remove so that nothing leads to a node any more.
+
+use std::collections::{BTreeSet, HashSet};
+
+use serde::Serialize;
+
+use super::{Edge, Graph, NodeId};
+use crate::policy::BindingId;
+
+/// Bindings whose removal closes every path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Cut {
+    /// The bindings.
+    pub bindings: BTreeSet<BindingId>,
+    /// What their removal costs together.
+    pub cost: u32,
+    /// Whether there is none that costs less. Otherwise it is a good one, and every binding in it is needed.
+    pub is_least: bool,
+}
+
+/// How many states the exact search looks at before a quick one decides.
+const BUDGET: usize = 3_000;
+
+pub(super) fn cut(
+    graph: &Graph,
+    start: NodeId,
+    to: NodeId,
+    cost: &dyn Fn(BindingId) -> Option<u32>,
+) -> Option<Cut> {
+    let search = Search {
+        graph,
+        start,
+        to,
+        cost,
+    };
+    search.path(&HashSet::new())?;
+    let mut state = State {
+        best: search.quick().map(|b| (search.total(&b), b)),
+        left: BUDGET,
+    };
+    search.exact(&mut BTreeSet::new(), &mut state);
+    let (total, bindings) = state.best?;
+    Some(Cut {
+        bindings,
+        cost: total,
+        is_least: state.left > 0,
+    })
+}
+
+struct Search<'g> {
+    graph: &'g Graph,
+    start: NodeId,
+    to: NodeId,
+    cost: &'g dyn Fn(BindingId) -> Option<u32>,
+}
+
+struct State {
+    best: Option<(u32, BTreeSet<BindingId>)>,
+    left: usize,
+}
+
+impl Search<'_> {
+    fn path(&self, removed: &HashSet<BindingId>) -> Option<Vec<&Edge>> {
+        let reached = self.graph.reach(&[self.start], removed);
+        Some(reached.path(self.to)?.steps)
+    }
+
+    fn total(&self, bindings: &BTreeSet<BindingId>) -> u32 {
+        bindings
+            .iter()
+            .filter_map(|id| (self.cost)(*id))
+            .fold(0, u32::saturating_add)
+    }
+
+    /// Every way to break one of these steps: the bindings that give one right, all of them removable.
+    fn breaks(&self, steps: &[&Edge]) -> Vec<BTreeSet<BindingId>> {
+        let mut found: Vec<BTreeSet<BindingId>> = steps
+            .iter()
+            .flat_map(|step| &step.needs)
+            .map(|need| need.grants.iter().map(|g| g.binding).collect())
+            .filter(|set: &BTreeSet<BindingId>| set.iter().all(|id| (self.cost)(*id).is_some()))
+            .collect();
+        found.sort_by_key(|set| self.total(set));
+        found.dedup();
+        found
+    }
+
+    /// Breaks the cheapest step of the best path, again and again; then takes back what was not needed.
+    fn quick(&self) -> Option<BTreeSet<BindingId>> {
+        let mut removed: BTreeSet<BindingId> = BTreeSet::new();
+        while let Some(steps) = self.path(&removed.iter().copied().collect()) {
+            removed.extend(self.breaks(&steps).into_iter().next()?);
+        }
+        for id in removed.clone() {
+            let without: HashSet<BindingId> =
+                removed.iter().copied().filter(|r| *r != id).collect();
+            if self.path(&without).is_none() {
+                removed.remove(&id);
+            }
+        }
+        Some(removed)
+    }
+
+    /// Every cut breaks a step of every path, so it is enough to try each step of the best one.
+    fn exact(&self, removed: &mut BTreeSet<BindingId>, state: &mut State) {
+        let bound = state.best.as_ref().map_or(u32::MAX, |(cost, _)| *cost);
+        if state.left == 0 || self.total(removed) >= bound {
+            return;
+        }
+        state.left -= 1;
+        let Some(steps) = self.path(&removed.iter().copied().collect()) else {
+            state.best = Some((self.total(removed), removed.clone()));
+            return;
+        };
+        for set in self.breaks(&steps) {
+            let new: Vec<BindingId> = set.difference(removed).copied().collect();
+            removed.extend(&new);
+            self.exact(removed, state);
+            for id in new {
+                removed.remove(&id);
+            }
+        }
+    }
+}
