@@ -5,6 +5,7 @@
 //! - [`catalog`]: the controls, each a pure function from that document to a [`verdict::Verdict`].
 //! - [`score`]: from verdicts to a stage, by the model's grading rule.
 //! - [`exception`]: what somebody has accepted, with a name, a reason and an end.
+//! - [`plan`]: the changes that lead to the next stage, tried on the snapshot first.
 //! - [`report`]: the same answer for people, programs and other tools.
 //!
 //! This crate is pure: no IO, no clock, no randomness, no async. What cannot be decided is unknown, and
@@ -14,6 +15,7 @@ pub mod catalog;
 mod check;
 pub mod exception;
 pub mod facts;
+pub mod plan;
 pub mod report;
 pub mod score;
 pub mod snapshot;

@@ -3,6 +3,7 @@
 //! secret: of credentials only what they are, never what proves them.
 
 mod control_plane;
+mod edit;
 mod gate;
 mod machine;
 mod objects;
@@ -13,6 +14,7 @@ use kubestile_core::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use control_plane::{ApiServer, ConfigFile, ControlPlane, Flag, Probe};
+pub use edit::EditError;
 pub use gate::{Gate, GateCluster, GateLog};
 pub use machine::{
     Certificate, ClusterEntry, Context, Credential, Exec, Kubeconfig, Kuberc, Machine, Token,

@@ -199,9 +199,11 @@ impl Change {
     pub fn command(&self) -> String {
         match self {
             Self::Delete(object) => format!("kubectl delete {}", target(object)),
+            // A JSON Patch is a list, a merge patch an object.
             Self::Patch { object, patch } => format!(
-                "kubectl patch {} --type=json -p {}",
+                "kubectl patch {} --type={} -p {}",
                 target(object),
+                if patch.is_array() { "json" } else { "merge" },
                 quoted(&patch.to_string())
             ),
             Self::Label { object, key, value } => {

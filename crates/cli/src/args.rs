@@ -1,6 +1,7 @@
 //! The command line as it is typed. Nothing here looks at the machine: that is the commands' work.
 
 pub(crate) mod admin;
+pub(crate) mod advance;
 pub(crate) mod assess;
 pub(crate) mod audit;
 pub(crate) mod client;
@@ -88,6 +89,9 @@ pub(crate) enum Command {
     Audit(audit::Audit),
     /// Say where a cluster stands in the maturity model, and what to change
     Assess(Box<assess::Assess>),
+    /// Plan, make and undo the changes that lead to the next stage
+    #[command(subcommand)]
+    Advance(Box<advance::Advance>),
     /// Print a completion script for your shell
     Completion(client::Completion),
     /// Write the manual pages to a directory

@@ -1,5 +1,6 @@
 //! One file per command: each turns what was typed into calls, and what came back into output.
 
+mod advance;
 mod assess;
 mod audit;
 mod cluster;
@@ -38,6 +39,7 @@ pub(crate) fn run(command: Command) -> Outcome {
         Command::Roles(args) => roles::run(args),
         Command::Policy(args) => policy::run(args),
         Command::Audit(args) => audit::run(args),
+        Command::Advance(args) => advance::run(*args),
         Command::Assess(args) => assess::run(*args),
         Command::Completion(args) => completion::run(&args),
         Command::Man { dir } => docs::man(&dir),

@@ -5,6 +5,7 @@
 //!   kubeconfig context, from the pod that the gate runs in, or from the gate's own account.
 //! - [`account`]: that account, the starter job functions and their bindings: plan, install, follow new
 //!   namespaces, remove, or render for GitOps.
+//! - [`advance`]: the changes of an assessor's plan, made and taken back.
 //! - [`collect`]: what the assessor judges, read within the caller's own rights.
 //! - [`review`]: what the account can do, asked of the API server itself.
 //!
@@ -12,6 +13,7 @@
 //! or of the kubeconfig leaves this crate, and no credential appears in an error.
 
 pub mod account;
+pub mod advance;
 mod call;
 pub mod collect;
 mod endpoint;

@@ -156,7 +156,7 @@ async fn live(source: &Source) -> Outcome<Snapshot> {
     Ok(snapshot)
 }
 
-fn current(kubeconfig: Option<&Path>) -> Outcome<String> {
+pub(super) fn current(kubeconfig: Option<&Path>) -> Outcome<String> {
     let found = contexts(kubeconfig).map_err(|e| Fail::new(Kind::Config, e.to_string()))?;
     found.current.ok_or_else(|| {
         Fail::usage("your kubeconfig has no current context").hint("name one with --context")
@@ -175,7 +175,7 @@ fn unreachable(snapshot: &Snapshot) -> Outcome {
     ))
 }
 
-fn exceptions(source: &Source) -> Outcome<Exceptions> {
+pub(super) fn exceptions(source: &Source) -> Outcome<Exceptions> {
     let Some(path) = &source.exceptions else {
         return Ok(Exceptions::default());
     };

@@ -1,0 +1,271 @@
+//! The way up: which changes would close the gates of the next stage, in order, each tried on the
+//! snapshot first, with what it takes away, how it is taken back, and what it makes of the grade.
+
+use kubestile_core::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::Stage;
+use crate::exception::Exceptions;
+use crate::facts::Facts;
+use crate::score::{Assessment, Finding, assess};
+use crate::snapshot::Snapshot;
+use crate::verdict::{Change, Fix, Outcome};
+
+/// The form of the document.
+pub const VERSION: &str = "kubestile.dev/plan/v1";
+
+/// An ordered set of changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Plan {
+    /// [`VERSION`].
+    pub version: String,
+    /// When the snapshot was taken that it was made from.
+    pub taken: Timestamp,
+    /// The cluster's address: a plan is for no other.
+    pub server: String,
+    /// The stage that is reached now.
+    pub from: Stage,
+    /// The stage that is aimed at.
+    pub aim: Stage,
+    /// The stage that would be reached with all steps made.
+    pub predicted: Stage,
+    /// What a program can do, in order.
+    pub steps: Vec<Step>,
+    /// What only a person can do, or what cannot be foreseen.
+    pub by_hand: Vec<ByHand>,
+    /// Gates up to the aim that would still be open, by id.
+    pub still_open: Vec<String>,
+}
+
+/// One finding mended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Step {
+    /// The control that it is about.
+    pub control: String,
+    /// What is done, in words.
+    pub text: String,
+    /// The changes, in order.
+    pub changes: Vec<Change>,
+    /// What takes them back, in the order in which to do it.
+    pub rollback: Vec<Change>,
+    /// Controls that pass with it and did not before, as the assessor judges the changed snapshot.
+    pub flips: Vec<String>,
+    /// What somebody loses or may run into, a line each.
+    pub blast: Vec<String>,
+}
+
+/// Something for a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ByHand {
+    /// The controls that it is about.
+    pub controls: Vec<String>,
+    /// What to do.
+    pub text: String,
+    /// The changes, if there are any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub commands: Vec<String>,
+    /// Why no program does it.
+    pub why: String,
+}
+
+/// Somebody who must be able to do everything when all is done: the way in when the rest fails.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BreakGlass {
+    /// The user's name, as the API server says.
+    pub user: String,
+    /// The user's groups.
+    pub groups: Vec<String>,
+}
+
+/// Lines of what is lost that are kept of a step.
+const BLAST: usize = 20;
+
+/// Plans the way to `aim`. With `keep`, no change is planned that would take everything from that way in.
+pub fn plan(
+    snapshot: &Snapshot,
+    exceptions: &Exceptions,
+    aim: Stage,
+    keep: Option<&BreakGlass>,
+) -> Plan {
+    let before = assess(snapshot, exceptions);
+    let mut planner = Planner {
+        now: snapshot.clone(),
+        grade: before.clone(),
+        exceptions,
+        keep,
+        steps: Vec::new(),
+        by_hand: Vec::new(),
+    };
+    let mut findings: Vec<&Finding> = before
+        .findings
+        .iter()
+        .filter(|f| f.stage <= aim && f.verdict.outcome == Outcome::Fail)
+        .collect();
+    // What only shows or refuses more comes before what takes rights away; low stages first.
+    findings.sort_by_key(|f| (takes_away(f), f.stage, !f.gate));
+    for finding in findings {
+        planner.mend(&finding.control);
+    }
+    let open = |f: &&Finding| {
+        let closed = matches!(f.verdict.outcome, Outcome::Pass | Outcome::NotApplicable);
+        f.gate && f.stage <= aim && !closed
+    };
+    let still_open = planner.grade.findings.iter().filter(open);
+    Plan {
+        version: VERSION.to_owned(),
+        taken: snapshot.taken,
+        server: snapshot.cluster.server.clone(),
+        from: before.stage,
+        aim,
+        predicted: planner.grade.stage,
+        still_open: still_open.map(|f| f.control.clone()).collect(),
+        steps: planner.steps,
+        by_hand: planner.by_hand,
+    }
+}
+
+fn takes_away(finding: &Finding) -> bool {
+    let fix = finding.verdict.fix.as_ref();
+    fix.is_some_and(|f| {
+        f.changes
+            .iter()
+            .any(|c| matches!(c, Change::Delete(_) | Change::Patch { .. }))
+    })
+}
+
+struct Planner<'a> {
+    now: Snapshot,
+    grade: Assessment,
+    exceptions: &'a Exceptions,
+    keep: Option<&'a BreakGlass>,
+    steps: Vec<Step>,
+    by_hand: Vec<ByHand>,
+}
+
+impl Planner<'_> {
+    /// Mends one control, as far as it still fails after the steps so far.
+    fn mend(&mut self, control: &str) {
+        let Some(finding) = self.grade.finding(control).cloned() else {
+            return;
+        };
+        let (Outcome::Fail, Some(fix)) = (finding.verdict.outcome, &finding.verdict.fix) else {
+            return;
+        };
+        if fix.changes.is_empty() {
+            self.leave(control, &fix.text, None, "it needs a decision of yours");
+            return;
+        }
+        let mut trial = self.now.clone();
+        let mut done = Vec::new();
+        for change in &fix.changes {
+            if let Err(why) = self.attempt(&mut trial, change, &mut done) {
+                self.leave(control, &fix.text, Some(change.command()), &why);
+            }
+        }
+        if !done.is_empty() {
+            self.take(&finding, fix, trial, done);
+        }
+    }
+
+    /// Tries a change on a copy; says why it is not a program's.
+    fn attempt(
+        &self,
+        trial: &mut Snapshot,
+        change: &Change,
+        done: &mut Vec<(Change, Change)>,
+    ) -> Result<(), String> {
+        match change {
+            Change::Flag { .. } => {
+                return Err("the API server's command line is its owner's to change".to_owned());
+            }
+            Change::Delete(object) if object.kind == "secret" => {
+                return Err("a deleted Secret cannot be brought back".to_owned());
+            }
+            Change::Command(_) => return Err("it is done by a person".to_owned()),
+            _ => {}
+        }
+        let mut next = trial.clone();
+        let back = next.edit(change).map_err(|e| e.to_string())?;
+        if let Some(keep) = self.keep
+            && may_everything(trial, keep)
+            && !may_everything(&next, keep)
+        {
+            return Err(format!(
+                "it would lock out `{}`, the way in when all else fails",
+                keep.user
+            ));
+        }
+        *trial = next;
+        done.push((change.clone(), back));
+        Ok(())
+    }
+
+    fn take(&mut self, finding: &Finding, fix: &Fix, trial: Snapshot, done: Vec<(Change, Change)>) {
+        let after = assess(&trial, self.exceptions);
+        let passes = |a: &Assessment, id: &str| {
+            a.finding(id)
+                .is_some_and(|f| f.verdict.outcome == Outcome::Pass)
+        };
+        let flips = after
+            .findings
+            .iter()
+            .map(|f| f.control.as_str())
+            .filter(|id| passes(&after, id) && !passes(&self.grade, id));
+        let flips = flips.map(str::to_owned).collect();
+        let (changes, mut rollback): (Vec<Change>, Vec<Change>) = done.into_iter().unzip();
+        rollback.reverse();
+        let blast = finding.verdict.evidence.iter().take(BLAST);
+        self.steps.push(Step {
+            control: finding.control.clone(),
+            text: fix.text.clone(),
+            changes,
+            rollback,
+            flips,
+            blast: blast.map(|e| e.text.clone()).collect(),
+        });
+        self.now = trial;
+        self.grade = after;
+    }
+
+    fn leave(&mut self, control: &str, text: &str, command: Option<String>, why: &str) {
+        let same = |b: &&mut ByHand| b.text == text && b.why == why;
+        if let Some(known) = self.by_hand.iter_mut().find(same) {
+            if !known.controls.iter().any(|c| c == control) {
+                known.controls.push(control.to_owned());
+            }
+            known
+                .commands
+                .extend(command.filter(|c| !known.commands.contains(c)));
+            return;
+        }
+        self.by_hand.push(ByHand {
+            controls: vec![control.to_owned()],
+            text: text.to_owned(),
+            commands: command.into_iter().collect(),
+            why: why.to_owned(),
+        });
+    }
+}
+
+/// Whether somebody may do everything in the cluster, by a binding or by system:masters.
+fn may_everything(snapshot: &Snapshot, who: &BreakGlass) -> bool {
+    if who.groups.iter().any(|g| g == "system:masters") {
+        return true;
+    }
+    let facts = Facts::new(snapshot);
+    let is_it = |kind: &str, name: &str| match kind {
+        "User" => name == who.user,
+        "Group" => who.groups.iter().any(|g| g == name),
+        _ => false,
+    };
+    facts.grants().is_ok_and(|all| {
+        all.iter()
+            .any(|g| g.is_admin() && is_it(&g.subject.kind, &g.subject.name))
+    })
+}
+
+#[cfg(test)]
+mod tests;

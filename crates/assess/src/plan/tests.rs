@@ -1,0 +1,146 @@
+use serde_json::json;
+
+use super::*;
+use crate::snapshot::{Binding, Namespace, Source};
+
+const STOCK: &str = include_str!("../../testdata/kubeadm-1.36.json");
+
+/// A stock cluster with what people do to it.
+fn lived_in() -> Snapshot {
+    let mut snapshot = Snapshot::from_json(STOCK.as_bytes()).unwrap();
+    let binding = |name: &str, role: &str, users: &[&str]| -> Binding {
+        let subjects: Vec<_> = users
+            .iter()
+            .map(|u| json!({ "kind": "User", "name": u }))
+            .collect();
+        serde_json::from_value(json!({
+            "metadata": { "name": name },
+            "roleRef": { "kind": "ClusterRole", "name": role },
+            "subjects": subjects,
+        }))
+        .unwrap()
+    };
+    let bindings = snapshot.rbac.cluster_role_bindings.known_mut().unwrap();
+    bindings.push(binding("admins", "cluster-admin", &["ana", "bob", "eve"]));
+    bindings.push(binding("anybody", "view", &["system:anonymous"]));
+    bindings.push(binding("devs", "edit", &["dev"]));
+    let shop: Namespace =
+        serde_json::from_value(json!({ "metadata": { "name": "shop" } })).unwrap();
+    snapshot.namespaces.known_mut().unwrap().push(shop);
+    snapshot
+}
+
+fn none() -> Exceptions {
+    Exceptions::default()
+}
+
+/// Makes every step, then takes every step back.
+#[test]
+fn steps_flip_what_they_say_and_rolling_back_leaves_no_trace() {
+    let start = lived_in();
+    let plan = plan(&start, &none(), Stage::LAST, None);
+    let mut now = start.clone();
+    for step in &plan.steps {
+        let before = assess(&now, &none());
+        for change in &step.changes {
+            now.edit(change).unwrap();
+        }
+        let after = assess(&now, &none());
+        for flipped in &step.flips {
+            assert_ne!(
+                before.finding(flipped).unwrap().verdict.outcome,
+                Outcome::Pass,
+                "{flipped}"
+            );
+            assert_eq!(
+                after.finding(flipped).unwrap().verdict.outcome,
+                Outcome::Pass,
+                "{flipped}"
+            );
+        }
+    }
+    assert_eq!(assess(&now, &none()).stage, plan.predicted);
+    let mut back = now;
+    for change in plan.steps.iter().rev().flat_map(|s| &s.rollback) {
+        back.edit(change).unwrap();
+    }
+    let outcomes = |s: &Snapshot| -> Vec<_> {
+        assess(s, &none())
+            .findings
+            .into_iter()
+            .map(|f| (f.control, f.verdict.outcome, f.verdict.summary))
+            .collect()
+    };
+    assert_eq!(outcomes(&back), outcomes(&start));
+    let flipped: Vec<&str> = plan
+        .steps
+        .iter()
+        .flat_map(|s| &s.flips)
+        .map(String::as_str)
+        .collect();
+    for control in ["S0-09", "S0-11", "S2-17", "S3-02"] {
+        assert!(flipped.contains(&control), "{control} of {flipped:?}");
+    }
+}
+
+#[test]
+fn the_way_in_is_never_planned_away() {
+    let start = lived_in();
+    let keep = BreakGlass {
+        user: "ana".to_owned(),
+        groups: vec!["system:authenticated".to_owned()],
+    };
+    let plan = plan(&start, &none(), Stage::LAST, Some(&keep));
+    let mut now = start;
+    for change in plan.steps.iter().flat_map(|s| &s.changes) {
+        now.edit(change).unwrap();
+        assert!(may_everything(&now, &keep), "{change:?}");
+    }
+    assert!(
+        plan.by_hand.iter().any(|b| b.why.contains("lock out")),
+        "{:?}",
+        plan.by_hand
+    );
+}
+
+#[test]
+fn what_a_program_cannot_do_is_named() {
+    let plan = plan(&lived_in(), &none(), Stage::ALL[1], None);
+    let flag = plan
+        .by_hand
+        .iter()
+        .find(|b| b.controls == ["S0-13"])
+        .unwrap();
+    assert!(
+        flag.commands
+            .iter()
+            .any(|c| c.contains("--audit-policy-file")),
+        "{flag:?}"
+    );
+    assert!(plan.still_open.contains(&"S0-01".to_owned()));
+    assert!(
+        plan.steps
+            .iter()
+            .all(|s| !s.rollback.is_empty() && !s.blast.is_empty())
+    );
+}
+
+#[test]
+fn a_change_that_does_not_fit_any_more_changes_nothing() {
+    let mut snapshot = lived_in();
+    let bindings = snapshot.rbac.cluster_role_bindings.known().unwrap();
+    let object = crate::snapshot::ObjectRef::new("clusterrolebinding", "", "admins");
+    assert!(bindings.iter().any(|b| b.metadata.name == "admins"));
+    let before = snapshot.clone();
+    let stale = Change::Patch {
+        object: object.clone(),
+        patch: json!([
+            { "op": "test", "path": "/subjects/0", "value": { "kind": "User", "name": "bob" } },
+            { "op": "remove", "path": "/subjects/0" },
+        ]),
+    };
+    assert!(snapshot.edit(&stale).is_err());
+    assert_eq!(snapshot, before);
+    snapshot.rbac.cluster_role_bindings = Source::absent(crate::snapshot::Why::Forbidden, "no");
+    assert!(snapshot.edit(&Change::Delete(object)).is_err());
+}
