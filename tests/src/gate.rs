@@ -39,6 +39,10 @@ impl Gate {
         .args(["--cluster", NAME, "--person", "root"])
         .args(flags)
         .env("KUBECONFIG", &cluster.kubeconfig);
+        // Most tests have nobody who approves.
+        if !flags.contains(&"--hold") {
+            up.args(["--hold", "refuse"]);
+        }
         Self::spawn(up, home)
     }
 

@@ -163,6 +163,8 @@ impl Gate {
             "viewer",
             "--function",
             "operator:shop",
+            "--hold",
+            "refuse",
             "--dir",
         ])
         .arg(&state)

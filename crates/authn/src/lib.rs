@@ -35,4 +35,4 @@ pub use client_tls::{ClientPair, GateTrust, client_tls};
 pub use credential::Presented;
 pub use peer::{PeerAddress, PeerCertificate};
 pub use tls::{ServerKeys, TlsError, TlsVersion, server_tls};
-pub use verify::{AuthnError, verify_certificate, verify_token};
+pub use verify::{AuthnError, verify_again, verify_certificate, verify_token};

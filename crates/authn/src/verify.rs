@@ -72,6 +72,28 @@ pub fn verify_token(
     ))
 }
 
+/// Verifies that what was verified before still holds at `now`: the session has not ended, and `identity`
+/// is its person as they stand now. The credential is not asked for again: a certificate that was renewed
+/// meanwhile ends nothing.
+///
+/// # Errors
+/// If the session has ended, or the person is not the session's.
+pub fn verify_again(
+    who: &VerifiedIdentity,
+    session: &Session,
+    identity: impl Into<Arc<Identity>>,
+    now: Timestamp,
+) -> Result<VerifiedIdentity, AuthnError> {
+    let identity = identity.into();
+    belongs(who.session(), session, &identity)?;
+    session.check(now).map_err(AuthnError::SessionEnded)?;
+    Ok(VerifiedIdentity::assertion(
+        identity,
+        session,
+        who.credential(),
+    ))
+}
+
 /// The credential is for this session, and the person is the session's: a name given anew is
 /// someone else.
 fn belongs(id: SessionId, session: &Session, identity: &Identity) -> Result<(), AuthnError> {

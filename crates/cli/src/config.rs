@@ -15,7 +15,7 @@ use crate::client::GateUrl;
 use crate::exit::{Fail, Outcome};
 use crate::files;
 
-pub(crate) use raw::{LogFormat, RawConfig};
+pub(crate) use raw::{LogFormat, RawConfig, RawMode};
 
 /// A configuration whose every value is in range and of its type.
 #[derive(Debug, Clone)]

@@ -94,7 +94,10 @@ impl Server {
             store.clone(),
             audit.clone(),
             set,
-            config.settings.clone(),
+            kubestile_gateway::Settings {
+                public_url: url.to_string(),
+                ..config.settings.clone()
+            },
             Arc::new(now),
         );
         let policies = Arc::new(reload::Policies::new(gate.clone(), files, sources));

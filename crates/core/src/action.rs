@@ -96,6 +96,10 @@ kinds! {
     Approve = "approve",
     /// Act as somebody else (`--as`): judged beside the action itself.
     Impersonate = "impersonate",
+    /// Ask for a job function, for a while or for one request: not a request to Kubernetes.
+    Ask = "ask",
+    /// Approve or deny what somebody else asks for: not a request to Kubernetes.
+    Answer = "answer",
     /// Discovery: API groups, versions, OpenAPI, `/version`.
     Discover = "discover",
     /// Any other path that is not a resource (`/metrics`, `/logs`, `/debug/pprof`).

@@ -1,7 +1,11 @@
 //! The conditions under which a request is judged: all that a policy may see beside who and what.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
+use crate::grant::Grant;
+use crate::identity::JobFunction;
+use crate::short_id::AccessId;
 use crate::time::Timestamp;
 
 /// A fact, or the reason why it is not there. Policy can tell `NotConfigured` from `Failed`; neither
@@ -57,5 +61,18 @@ pub struct Context {
     /// The client's word on the command it belongs to.
     pub invocation: Known<Invocation>,
     /// The approval that covers exactly this request.
-    pub approval: Known<()>,
+    pub approval: Known<Approved>,
+    /// The live grants that cover this request.
+    pub grants: Vec<Arc<Grant>>,
+}
+
+/// An approval, as far as a decision depends on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Approved {
+    /// The access request that was approved.
+    pub access: AccessId,
+    /// How many people approved it.
+    pub count: u8,
+    /// The job function that it gives to this one request.
+    pub function: Option<JobFunction>,
 }

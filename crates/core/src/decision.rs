@@ -1,5 +1,6 @@
 //! What was decided, and the two proofs without which nothing is forwarded.
 
+use crate::identity::JobFunction;
 use crate::ids::{PolicyId, RequestId};
 
 /// A policy that took part in a decision, as people are shown it.
@@ -58,6 +59,11 @@ pub struct Hold {
     pub policies: Vec<PolicyRef>,
     /// What would satisfy them, without duplicates.
     pub obligations: Vec<Obligation>,
+    /// How many different people must approve, where an approval is among the obligations.
+    pub approvals: u8,
+    /// The job function that an approval gives to this one request, where the person holds none that
+    /// would permit it.
+    pub function: Option<JobFunction>,
 }
 
 /// What would satisfy a policy that holds a request (its `@satisfy` annotation).

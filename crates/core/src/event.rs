@@ -6,12 +6,16 @@ mod canonical;
 use serde::{Deserialize, Serialize};
 
 use crate::action::Action;
+use crate::approval::{AccessRequest, Subject};
 use crate::decision::Decision;
+use crate::grant::{Grant, Origin};
 use crate::identity::{Assurance, Credential, IdentityKind, VerifiedIdentity};
 use crate::ids::{ClusterName, PersonId, PolicyId, RequestId, SessionId};
 use crate::kubectl_line;
 use crate::request_info::Target;
+use crate::risk::RiskClass;
 use crate::secret;
+use crate::short_id::{AccessId, GrantId};
 use crate::time::Timestamp;
 
 /// The version of the records' schema, in every record.
@@ -73,6 +77,10 @@ pub enum Event {
         /// Where from, or why.
         detail: String,
     },
+    /// An access request was asked, answered, or came to its end.
+    Access(Box<Accessed>),
+    /// A grant started, changed or ended.
+    Grant(Box<Granted>),
     /// The gate's own state was changed (people, clusters, policies).
     Change {
         /// Who changed it: a person's name, or `local administrator`.
@@ -136,9 +144,156 @@ pub struct Decided {
     /// What would satisfy the policies that hold it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub obligations: Vec<String>,
+    /// How dangerous it is: `R0` to `R5`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub risk: String,
+    /// The approval that let it pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<AccessId>,
+    /// The grants that covered it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grants: Vec<GrantId>,
+    /// The access request for whose approver the gate looked this up; nobody asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looked_up_for: Option<AccessId>,
     /// As whom it goes upstream, when it goes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream: Option<Upstream>,
+}
+
+/// A step in the life of an access request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Accessed {
+    /// `requested`, `approved`, `approved in part`, `denied`, `expired`, `withdrawn`.
+    pub change: String,
+    /// The access request.
+    pub access: AccessId,
+    /// Who took the step: a person's name, or `the gate`.
+    pub by: String,
+    /// The session of whoever took it, where a person did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionId>,
+    /// Who asked.
+    pub requester: String,
+    /// Their id.
+    pub requester_id: PersonId,
+    /// What for: a kubectl command, or the terms of a grant.
+    pub what: String,
+    /// The cluster, where it is for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClusterName>,
+    /// The held request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<RequestId>,
+    /// SHA-256 of what was asked, body included; lower-case hex.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub digest: String,
+    /// How dangerous: `R0` to `R5`.
+    pub risk: String,
+    /// The ticket it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ticket: Option<String>,
+    /// The grant that came of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<GrantId>,
+    /// Why, or for how much.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub detail: String,
+}
+
+/// A step in the life of a grant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Granted {
+    /// `started`, `extended`, `ended`, `reviewed`.
+    pub change: String,
+    /// The grant.
+    pub grant: GrantId,
+    /// Who took the step: a person's name, or `the gate`.
+    pub by: String,
+    /// Who holds it.
+    pub holder: String,
+    /// Their id.
+    pub holder_id: PersonId,
+    /// What it gives, in words.
+    pub what: String,
+    /// The cluster, where it is for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClusterName>,
+    /// Where it comes from: `request`, `pipeline`, `break-glass`.
+    pub origin: String,
+    /// Until when it lives, RFC 3339.
+    pub expires: String,
+    /// The ticket it is tied to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ticket: Option<String>,
+    /// The access request that it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access: Option<AccessId>,
+    /// Who approved it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approvers: Vec<String>,
+    /// Why it was asked for, or why it ended.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub detail: String,
+}
+
+impl Accessed {
+    /// A step of `request`, taken by `by`.
+    pub fn new(change: &str, by: &str, request: &AccessRequest) -> Self {
+        let held = request.held();
+        let what = match &request.subject {
+            Subject::Request(held) => held.kubectl.clone(),
+            Subject::Grant(terms) => format!("{} for {}", terms.words(), terms.duration),
+        };
+        let cluster = match &request.subject {
+            Subject::Request(held) => Some(held.sort.cluster.clone()),
+            Subject::Grant(terms) => terms.cluster.clone(),
+        };
+        Self {
+            change: change.to_owned(),
+            access: request.id,
+            by: clip(by),
+            session: None,
+            requester: request.requester.name.clone(),
+            requester_id: request.requester.id,
+            what: clip(&what),
+            cluster,
+            request: held.map(|h| h.request),
+            digest: held.map_or_else(String::new, |h| h.digest.clone()),
+            risk: request.risk.as_str().to_owned(),
+            ticket: request.ticket.as_deref().map(clip),
+            grant: None,
+            detail: request.reason.as_deref().map_or_else(String::new, clip),
+        }
+    }
+}
+
+impl Granted {
+    /// A step of `grant`, taken by `by`.
+    pub fn new(change: &str, by: &str, grant: &Grant) -> Self {
+        Self {
+            change: change.to_owned(),
+            grant: grant.id,
+            by: clip(by),
+            holder: grant.holder_name.clone(),
+            holder_id: grant.holder,
+            what: clip(&grant.terms.words()),
+            cluster: grant.terms.cluster.clone(),
+            origin: match grant.origin {
+                Origin::Request => "request",
+                Origin::Pipeline => "pipeline",
+                Origin::BreakGlass => "break-glass",
+            }
+            .to_owned(),
+            expires: grant.expires.rfc3339(),
+            ticket: grant.ticket.as_deref().map(clip),
+            access: grant.access,
+            approvers: grant.approvers.iter().take(16).map(|a| clip(a)).collect(),
+            detail: clip(&grant.reason),
+        }
+    }
 }
 
 /// As whom a request goes upstream.
@@ -375,6 +530,10 @@ impl Decided {
                 .collect(),
             policy_version: policy_version.to_owned(),
             obligations,
+            risk: RiskClass::of(action).as_str().to_owned(),
+            approval: None,
+            grants: Vec::new(),
+            looked_up_for: None,
             upstream: None,
         }
     }

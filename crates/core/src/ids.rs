@@ -74,7 +74,7 @@ pub struct InvalidId {
 }
 
 impl InvalidId {
-    fn new(text: &str) -> Self {
+    pub(crate) fn new(text: &str) -> Self {
         Self {
             text: text.chars().take(80).collect(),
         }

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, header};
-use kubestile_authn::{AuthnError, ClientCertificate, Presented, verify_certificate, verify_token};
+use kubestile_authn::{
+    AuthnError, ClientCertificate, Presented, verify_again, verify_certificate, verify_token,
+};
 use kubestile_core::identity::{Identity, VerifiedIdentity};
 use kubestile_core::ids::SessionId;
 use kubestile_store::SessionHandle;
@@ -31,6 +33,16 @@ pub fn authenticate(
         Ok(Presented::Token(digest)) => by_token(gate, &digest),
         Err(error) => Err(refuse(&error)),
     }
+}
+
+/// The same person in the same session, as both stand now.
+///
+/// # Errors
+/// 401 when the session has ended or the person is gone.
+pub fn again(gate: &Gate, who: &VerifiedIdentity) -> Result<VerifiedIdentity, Refusal> {
+    let handle = session(gate, who.session())?;
+    let identity = identity(gate, &handle)?;
+    verify_again(who, handle.session(), identity, gate.now()).map_err(|e| refuse(&e))
 }
 
 fn by_certificate(

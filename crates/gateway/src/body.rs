@@ -87,6 +87,49 @@ impl http_body::Body for Body {
     }
 }
 
+/// What a client sends: as it comes, or whole, where the request was held.
+#[derive(Debug)]
+pub enum ClientBody {
+    /// From the connection.
+    Streaming(hyper::body::Incoming),
+    /// From memory; taken when it is sent.
+    Whole(Option<Bytes>),
+}
+
+impl http_body::Body for ClientBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match &mut *self {
+            Self::Streaming(body) => Pin::new(body).poll_frame(cx),
+            Self::Whole(bytes) => {
+                let rest = bytes.take().filter(|bytes| !bytes.is_empty());
+                Poll::Ready(rest.map(|bytes| Ok(Frame::data(bytes))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Streaming(body) => body.is_end_stream(),
+            Self::Whole(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Streaming(body) => body.size_hint(),
+            Self::Whole(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
+            }
+        }
+    }
+}
+
 /// A client's body on its way upstream: trailers are dropped (they could carry headers that nobody
 /// judged), bytes are counted, and a limit cuts it off.
 pub struct Upload<B> {

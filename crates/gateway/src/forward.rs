@@ -11,9 +11,11 @@ use std::time::Instant;
 
 use http::{HeaderMap, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
+use kubestile_core::AccessId;
 use kubestile_core::action::{Action, ActionKind};
 use kubestile_core::context::Context;
 use kubestile_core::decision::Permit;
+use kubestile_core::grant;
 use kubestile_core::identity::VerifiedIdentity;
 use kubestile_core::ids::RequestId;
 use kubestile_core::impersonate::{self, Impersonation, Passage};
@@ -21,7 +23,7 @@ use kubestile_policy::PolicySet;
 use kubestile_store::SessionHandle;
 
 use self::answer::Answer;
-use crate::body::{Body, Upload};
+use crate::body::{Body, ClientBody, Upload};
 use crate::clusters::Cluster;
 use crate::gate::Gate;
 use crate::limits::Place;
@@ -56,8 +58,10 @@ pub struct Judged {
     pub context: Context,
     /// The policies that judged it.
     pub policies: Arc<PolicySet>,
-    /// Its place in the limits, held until the answer is complete.
-    pub place: Arc<Place>,
+    /// Its place in the limits, held until the answer is complete; none while it waits.
+    pub place: Option<Arc<Place>>,
+    /// The access request for whose approver the gate looks this up.
+    pub looked_up_for: Option<AccessId>,
 }
 
 impl Judged {
@@ -77,7 +81,7 @@ impl Judged {
         let (cluster, namespace) = (self.cluster.name(), self.action.namespace());
         // A self-review names its namespace in the body, and only asks: it is answered for all that
         // the person holds on this cluster. Each namespace's group is bound in that namespace alone.
-        let all = self.is_self_review();
+        let all = is_self_review(&self.action);
         let mut groups: Vec<String> = identity
             .functions
             .iter()
@@ -87,6 +91,18 @@ impl Judged {
             })
             .map(|f| f.upstream_group())
             .collect();
+        for grant in &self.context.grants {
+            groups.extend(grant.upstream_groups(namespace));
+            for own in grant.terms.namespaces.iter().filter(|_| all) {
+                groups.extend(grant.upstream_groups(own.as_str()));
+            }
+        }
+        let approved = self.context.approval.present();
+        if let Some(function) = approved.and_then(|a| a.function.as_ref())
+            && function.covers(cluster, namespace)
+        {
+            groups.extend(grant::groups_of_function(function, namespace));
+        }
         groups.sort_unstable();
         groups.dedup();
         Impersonation {
@@ -97,16 +113,16 @@ impl Judged {
         }
     }
 
-    /// `kubectl auth can-i`, with or without `--list`.
-    fn is_self_review(&self) -> bool {
-        self.action.kind == ActionKind::Create
-            && self.action.resource().is_some_and(|r| {
-                r.group == "authorization.k8s.io"
-                    && matches!(
-                        r.resource.as_str(),
-                        "selfsubjectaccessreviews" | "selfsubjectrulesreviews"
-                    )
-            })
+    /// Whether its cluster is still there and may be served.
+    ///
+    /// # Errors
+    /// 404 or 503.
+    pub fn check_cluster(&self, gate: &Gate) -> Result<(), Refusal> {
+        let name = self.cluster.name();
+        let now = gate.clusters.get(name);
+        let same = now.filter(|now| Arc::ptr_eq(now, &self.cluster));
+        let cluster = same.ok_or_else(|| Refusal::unknown_cluster(name.as_str()))?;
+        crate::parse::check_served(&cluster)
     }
 
     fn is_proxied(&self) -> bool {
@@ -114,6 +130,18 @@ impl Judged {
             .resource()
             .is_some_and(|r| r.subresource == "proxy")
     }
+}
+
+/// `kubectl auth can-i`, with or without `--list`.
+pub(crate) fn is_self_review(action: &Action) -> bool {
+    action.kind == ActionKind::Create
+        && action.resource().is_some_and(|r| {
+            r.group == "authorization.k8s.io"
+                && matches!(
+                    r.resource.as_str(),
+                    "selfsubjectaccessreviews" | "selfsubjectrulesreviews"
+                )
+        })
 }
 
 /// Sends the request upstream and streams the answer back.
@@ -125,7 +153,7 @@ pub async fn forward(
     permit: Permit,
     recorded: Recorded,
     judged: Judged,
-    request: Request<Incoming>,
+    request: Request<ClientBody>,
 ) -> Result<Response<Body>, Refusal> {
     if permit.request() != judged.id || recorded.receipt.request() != judged.id {
         return Err(Refusal::unavailable(
@@ -135,9 +163,8 @@ pub async fn forward(
     let long = judged.action.is_long_running();
     let mut ending = Ending::new(gate.clone(), &judged, long);
     let headers = upstream_headers(&judged, request.headers()).await?;
-    let mut trust = Trust::new(gate, &judged);
-
     if let Some(protocol) = judged.upgrade {
+        let trust = Trust::new(gate, &judged);
         return upgrade::open(gate, judged, request, headers, protocol, trust, ending).await;
     }
 
@@ -155,9 +182,12 @@ pub async fn forward(
     let target = judged.target.below(judged.cluster.upstream().base_path());
     let pool = judged.cluster.pool();
     ending.sending();
+    let mut trust = None;
     let sent = if long {
-        let answer = trust.outlasts(pool.send_own(&target, upstream)).await;
+        let mut standing = Trust::new(gate, &judged);
+        let answer = standing.outlasts(pool.send_own(&target, upstream)).await;
         let answer = answer.map_err(|why| cut(&mut ending, &why))?;
+        trust = Some(standing);
         answer.map(|answer| (answer, None))
     } else {
         let person = judged.who.identity().id;
@@ -173,7 +203,7 @@ pub async fn forward(
 
     let answer = Answer::new(&judged, &head.headers, body, ending, recorded.durability)
         .holding(judged.place.clone(), in_flight)
-        .ending_with(long.then_some(trust));
+        .ending_with(trust);
     let answer = answer.durable_if_short().await?;
     Ok(Response::from_parts(answer_head(head), Body::new(answer)))
 }

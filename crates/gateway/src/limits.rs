@@ -17,6 +17,10 @@ pub struct Limits {
     person: (usize, usize),
     cluster: (usize, usize),
     strangers: Mutex<Bucket>,
+    holds: (usize, usize),
+    held_of: Mutex<HashMap<PersonId, Arc<Semaphore>>>,
+    held_at: Mutex<HashMap<ClusterName, Arc<Semaphore>>>,
+    held_kib: Arc<Semaphore>,
 }
 
 /// Records of refusals to nobody in particular: so many a second, so many at once. Who floods the gate
@@ -65,6 +69,10 @@ impl Limits {
             clusters: Mutex::default(),
             person: (settings.requests_per_person, settings.streams_per_person),
             cluster: (settings.requests_per_cluster, settings.streams_per_cluster),
+            holds: (settings.holds.per_person, settings.holds.per_cluster),
+            held_of: Mutex::default(),
+            held_at: Mutex::default(),
+            held_kib: Arc::new(Semaphore::new(settings.holds.memory_kib)),
             strangers: Mutex::new(Bucket {
                 tokens: STRANGERS_AT_ONCE,
                 filled: Instant::now(),
@@ -112,6 +120,46 @@ impl Limits {
             _cluster: of_cluster,
         }))
     }
+}
+
+impl Limits {
+    /// Takes a place among the requests that are held, given back when dropped.
+    ///
+    /// # Errors
+    /// A refusal with 429 when the person or the cluster has too many waiting.
+    pub fn wait(&self, person: PersonId, cluster: &ClusterName) -> Result<Place, Refusal> {
+        let take = |held: Arc<Semaphore>| held.try_acquire_owned().ok();
+        let of_person = take(held_of(&self.held_of, &person, self.holds.0));
+        let of_cluster = take(held_of(&self.held_at, cluster, self.holds.1));
+        match (of_person, of_cluster) {
+            (Some(person), Some(cluster)) => Ok(Place {
+                _person: person,
+                _cluster: cluster,
+            }),
+            (None, _) => Err(Refusal::too_many_held("of yours")),
+            (_, None) => Err(Refusal::too_many_held("on this cluster")),
+        }
+    }
+
+    /// Takes memory for the body of a request that is held.
+    ///
+    /// # Errors
+    /// A refusal with 429 when the bodies of those that wait fill all there is for them.
+    pub fn hold_bytes(&self, bytes: u64) -> Result<OwnedSemaphorePermit, Refusal> {
+        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
+        let held = self.held_kib.clone().try_acquire_many_owned(kib);
+        held.map_err(|_| Refusal::too_many_held("whose bodies are large"))
+    }
+}
+
+fn held_of<K: std::hash::Hash + Eq + Clone>(
+    all: &Mutex<HashMap<K, Arc<Semaphore>>>,
+    key: &K,
+    limit: usize,
+) -> Arc<Semaphore> {
+    let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+    let made = || Arc::new(Semaphore::new(limit));
+    all.entry(key.clone()).or_insert_with(made).clone()
 }
 
 fn lane_of<K: std::hash::Hash + Eq + Clone>(

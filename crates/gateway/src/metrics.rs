@@ -19,6 +19,7 @@ pub struct Metrics {
     decide: Histogram,
     record: Histogram,
     open_streams: Gauge<i64, AtomicI64>,
+    held_requests: Gauge<i64, AtomicI64>,
     connections: Gauge<i64, AtomicI64>,
     connections_refused: Counter,
     bytes_in: Counter,
@@ -56,6 +57,7 @@ impl Metrics {
             decide: micros(),
             record: micros(),
             open_streams: Gauge::default(),
+            held_requests: Gauge::default(),
             connections: Gauge::default(),
             connections_refused: Counter::default(),
             bytes_in: Counter::default(),
@@ -86,6 +88,8 @@ impl Metrics {
         registry.register_with_unit("record", help, secs, metrics.record.clone());
         let help = "Open watches, logs and upgraded streams";
         registry.register("open_streams", help, metrics.open_streams.clone());
+        let help = "Requests that wait for an approval";
+        registry.register("held_requests", help, metrics.held_requests.clone());
         registry.register(
             "connections",
             "Open client connections",
@@ -145,6 +149,11 @@ impl Metrics {
     /// A long-running request began (`1`) or ended (`-1`).
     pub fn streams(&self, by: i64) {
         self.open_streams.inc_by(by);
+    }
+
+    /// `by` more requests wait for an approval.
+    pub fn held(&self, by: i64) {
+        self.held_requests.inc_by(by);
     }
 
     /// A client connection began (`1`) or ended (`-1`).

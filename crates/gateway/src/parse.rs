@@ -25,6 +25,14 @@ pub struct UpstreamTarget {
 }
 
 impl UpstreamTarget {
+    /// Of a request that the gate makes for a person.
+    pub(crate) fn new(path: &str, query: Option<&str>) -> Self {
+        Self {
+            path: path.to_owned(),
+            query: query.map(str::to_owned),
+        }
+    }
+
     /// The raw path, starting with `/`.
     pub fn path(&self) -> &str {
         &self.path
@@ -63,20 +71,26 @@ pub fn route(gate: &Gate, uri: &Uri) -> Result<(Arc<Cluster>, UpstreamTarget), R
         .ok()
         .and_then(|n| gate.clusters.get(&n));
     let cluster = known.ok_or_else(|| Refusal::unknown_cluster(&shown))?;
-    match &*cluster.state() {
-        ClusterState::Serving | ClusterState::ServingDespite(_) => {}
-        ClusterState::Unchecked => {
-            return Err(Refusal::unavailable(
-                "this cluster has not been checked yet; try again in a moment",
-            ));
-        }
-        ClusterState::Refused(why) => return Err(Refusal::unavailable(why)),
-    }
+    check_served(&cluster)?;
     let target = UpstreamTarget {
         path: path.to_owned(),
         query: uri.query().map(str::to_owned),
     };
     Ok((cluster, target))
+}
+
+/// Whether a cluster may be served now.
+///
+/// # Errors
+/// 503 with the reason why not.
+pub fn check_served(cluster: &Cluster) -> Result<(), Refusal> {
+    match &*cluster.state() {
+        ClusterState::Serving | ClusterState::ServingDespite(_) => Ok(()),
+        ClusterState::Unchecked => Err(Refusal::unavailable(
+            "this cluster has not been checked yet; try again in a moment",
+        )),
+        ClusterState::Refused(why) => Err(Refusal::unavailable(why)),
+    }
 }
 
 /// The action that a request is, and the protocol that it asks to switch to.

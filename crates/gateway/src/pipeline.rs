@@ -57,7 +57,7 @@ async fn steps(
     let place = gate
         .limits
         .enter(who.identity().id, cluster.name(), long, upgrade.is_some())?;
-    let context = gather(gate, connection, request.headers(), &action)?;
+    let context = gather(gate, connection, request.headers(), &who, &action)?;
     // One set for decision and record, whatever is loaded meanwhile.
     let policies = gate.policies.load_full();
     let decision = decide(gate, &policies, id, &who, &action, &context);
@@ -73,9 +73,17 @@ async fn steps(
         upgrade,
         context,
         policies,
-        place,
+        place: Some(place),
+        looked_up_for: None,
     };
     let recorded = record::record(gate, &judged, request.headers(), &decision).await?;
-    let permit = hold(&judged, decision)?;
-    forward(gate, permit, recorded, judged, request).await
+    let passed = hold(gate, judged, decision, recorded, request).await?;
+    forward(
+        gate,
+        passed.permit,
+        passed.recorded,
+        passed.judged,
+        passed.request,
+    )
+    .await
 }

@@ -91,6 +91,9 @@ fn describe(judged: &Judged, headers: &HeaderMap, decision: &Decision) -> Decide
         session: clip(&i.session),
         command: clip(&i.command),
     });
+    decided.approval = judged.context.approval.present().map(|a| a.access);
+    decided.grants = judged.context.grants.iter().map(|g| g.id).collect();
+    decided.looked_up_for = judged.looked_up_for;
     if matches!(decision, Decision::Allow(_)) {
         let upstream = judged.upstream_identity();
         decided.upstream = Some(Upstream {
@@ -114,12 +117,37 @@ fn digest(judged: &Judged) -> String {
         sha.update(&(part.len() as u64).to_be_bytes());
         sha.update(part.as_bytes());
     }
+    hex(sha.finish().as_ref())
+}
+
+/// Lower-case hex.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     let halves = |b: &u8| [b >> 4, b & 15];
-    let bytes = sha.finish();
-    let digits = bytes.as_ref().iter().flat_map(halves);
+    let digits = bytes.iter().flat_map(halves);
     digits
         .filter_map(|half| char::from_digit(u32::from(half), 16))
         .collect()
+}
+
+/// Records a step that belongs to no decision, durably.
+///
+/// # Errors
+/// 503 when the record cannot be written.
+pub(crate) async fn change(gate: &Gate, event: Event) -> Result<(), Refusal> {
+    let unrecorded = |error: kubestile_store::audit::AuditError| {
+        tracing::error!(error = %error, "a step could not be recorded");
+        Refusal::unavailable(NO_LOG)
+    };
+    let record = Record::new(gate.now(), event);
+    let pending = gate.audit.append_change(&record).map_err(unrecorded)?;
+    pending.wait().await.map_err(unrecorded)
+}
+
+/// Records a step that takes nothing away from anybody if its record comes later.
+pub(crate) fn change_later(gate: &Gate, event: Event) {
+    if let Err(error) = gate.audit.append_later(&Record::new(gate.now(), event)) {
+        tracing::error!(error = %error, "a step could not be recorded");
+    }
 }
 
 /// Records a refusal that came before a decision, and gives it back. It is not waited for: nothing

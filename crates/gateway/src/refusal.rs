@@ -4,6 +4,8 @@
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
+use kubestile_core::AccessId;
+use kubestile_core::approval::{AccessRequest, State};
 use kubestile_core::decision::{Denial, Hold, Obligation, PolicyRef};
 use kubestile_core::ids::RequestId;
 use kubestile_core::request_info::ParseError;
@@ -87,15 +89,86 @@ impl Refusal {
             Some(Obligation::Grant) => "GrantRequired",
         };
         let message = format!(
-            "{} required: kubestile holds \"{what}\": {}. Next: show the request below to whoever runs \
-             this gate",
+            "{} required: kubestile holds \"{what}\": {}. Next: {}",
             needs.join(" and "),
             sentence(&hold.policies),
+            next(&hold.obligations),
         );
         Self {
             policies: hold.policies.clone(),
             ..Self::new(StatusCode::FORBIDDEN, reason, message)
         }
+    }
+
+    /// 403, or 429 with `Retry-After`: it is held, and its client does not wait.
+    pub fn waits(what: &str, request: &AccessRequest, link: &str, retry_secs: Option<u32>) -> Self {
+        let ids: Vec<&str> = request.policies.iter().map(|p| p.as_str()).collect();
+        let message = format!(
+            "approval required: kubestile holds \"{what}\" (policy {}) as request {}, which {} may \
+             approve: {link}. Next: once it is approved, run the same command again",
+            ids.join(", "),
+            request.id,
+            who(&request.approvers),
+        );
+        match retry_secs {
+            Some(secs) => Self {
+                retry_after_secs: Some(secs),
+                ..Self::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message)
+            },
+            None => Self::new(StatusCode::FORBIDDEN, "ApprovalRequired", message),
+        }
+    }
+
+    /// 403: somebody denied it, nobody answered in time, or it was taken back.
+    pub fn not_approved(what: &str, request: &AccessRequest, state: &State) -> Self {
+        let id = request.id;
+        let message = match state {
+            State::Denied { by, reason, .. } => {
+                format!("{by} denied \"{what}\" (approval {id}): {reason}")
+            }
+            State::Withdrawn { why, .. } => {
+                format!("\"{what}\" (approval {id}) was taken back: {why}. Next: run it again")
+            }
+            _ => format!(
+                "nobody approved \"{what}\" in time (approval {id}). Next: ask {} and run it again",
+                who(&request.approvers)
+            ),
+        };
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "ApprovalDenied",
+            format!("kubestile: {message}"),
+        )
+    }
+
+    /// 409: what was approved is not there any more.
+    pub fn object_replaced(what: &str, access: AccessId) -> Self {
+        let message = format!(
+            "kubestile: the object of \"{what}\" is not the one that was approved (approval {access}): it \
+             was deleted or replaced meanwhile, and nothing was done. Next: look at it and run it again"
+        );
+        Self::new(StatusCode::CONFLICT, "Conflict", message)
+    }
+
+    /// 429: too many requests wait for an approval.
+    pub fn too_many_held(whose: &str) -> Self {
+        let message = format!(
+            "kubestile: too many requests {whose} wait for an approval. Next: wait until some have been \
+             answered, or give them up with Ctrl-C"
+        );
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message)
+    }
+
+    /// 503: it needs an approval and cannot wait for one.
+    pub fn cannot_hold(why: &str) -> Self {
+        let message = format!(
+            "kubestile: the request needs an approval and cannot wait for it: {why}. Nothing was done"
+        );
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "ServiceUnavailable",
+            message,
+        )
     }
 
     /// 404: a path that is not of a cluster, or a cluster that is not known.
@@ -253,6 +326,26 @@ fn sentence(policies: &[PolicyRef]) -> String {
     parts.join("; ")
 }
 
+/// What to do about obligations that waiting does not meet.
+fn next(obligations: &[Obligation]) -> &'static str {
+    if obligations.contains(&Obligation::Mfa) {
+        "log in again with a second factor"
+    } else if obligations.contains(&Obligation::Approval) && obligations.len() == 1 {
+        "show the request below to whoever runs this gate"
+    } else {
+        "`kubestile request --role ROLE -n NAMESPACE --ticket TICKET --reason WHY` asks for a grant that \
+         meets this; then run the command again"
+    }
+}
+
+/// `sre or approver`, for people.
+fn who(approvers: &[String]) -> String {
+    if approvers.is_empty() {
+        return "nobody, as the policies stand,".to_owned();
+    }
+    approvers.join(" or ")
+}
+
 const fn needed(obligation: Obligation) -> &'static str {
     match obligation {
         Obligation::Approval => "approval",
@@ -376,6 +469,8 @@ mod tests {
                 reason: "r".into(),
             }],
             obligations: vec![Obligation::Approval],
+            approvals: 1,
+            function: None,
         };
         let status = json(Refusal::held("kubectl delete x", &hold)).await;
         assert_eq!(status["reason"], "ApprovalRequired");

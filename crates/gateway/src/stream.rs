@@ -11,28 +11,51 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use kubestile_core::action::Action;
+use kubestile_core::context::Context as Conditions;
+use kubestile_core::identity::VerifiedIdentity;
 use kubestile_core::session::EndReason;
+use kubestile_core::time::Timestamp;
+use kubestile_policy::{Outcome, Question};
 
 use crate::forward::Judged;
 use crate::gate::Gate;
+use crate::gather::grants;
 
-/// What a stream stands on. It ends, with a reason for the person, when the session is ended or
-/// expires, or when the gate shuts down. It does not end because the certificate that opened it was
-/// renewed.
+/// What a stream stands on. It ends, with a reason for the person, when the session is ended or expires,
+/// when it would not be allowed any more (a grant that ended, a job function or policy that changed), or
+/// when the gate shuts down. It does not end because the certificate that opened it was renewed.
 pub struct Trust(Pin<Box<dyn Future<Output = String> + Send>>);
+
+/// How long a stream goes on before it is judged again in any case: policies may look at the clock.
+const JUDGED_AGAIN: Duration = Duration::from_secs(30);
 
 impl Trust {
     /// Of a request that is about to be forwarded.
     pub fn new(gate: &Arc<Gate>, judged: &Judged) -> Self {
         let mut session = judged.session.clone();
-        let left = judged.who.session_expires().since(gate.now());
-        let left = Duration::from_micros(u64::try_from(left.as_micros()).unwrap_or(0));
-        let closing = gate.closing.clone();
+        let mut rights = gate.store.rights();
+        let mut policies = gate.replaced.subscribe();
+        let standing = Standing {
+            gate: gate.clone(),
+            who: judged.who.clone(),
+            action: judged.action.clone(),
+            context: judged.context.clone(),
+        };
         Self(Box::pin(async move {
-            tokio::select! {
-                reason = session.ended() => reason.to_string(),
-                () = tokio::time::sleep(left) => EndReason::Expired.to_string(),
-                () = closing.cancelled() => "the gate is shutting down".to_owned(),
+            loop {
+                tokio::select! {
+                    reason = session.ended() => return reason.to_string(),
+                    () = tokio::time::sleep(standing.next_look()) => {}
+                    _ = rights.changed() => {}
+                    _ = policies.changed() => {}
+                    () = standing.gate.closing.cancelled() => {
+                        return "the gate is shutting down".to_owned();
+                    }
+                }
+                if let Err(why) = standing.judge() {
+                    return why;
+                }
             }
         }))
     }
@@ -57,5 +80,72 @@ impl Trust {
     /// Waits until the trust has ended, and says why.
     pub async fn ended(self) -> String {
         self.0.await
+    }
+}
+
+/// An open stream, as it was when it was judged last.
+struct Standing {
+    gate: Arc<Gate>,
+    who: VerifiedIdentity,
+    action: Action,
+    context: Conditions,
+}
+
+impl Standing {
+    /// Until when nothing can have changed by the passing of time alone that matters to the second.
+    fn next_look(&self) -> Duration {
+        let now = self.gate.now();
+        let grants = self.context.grants.iter().map(|g| g.expires);
+        let ends = grants.chain([self.who.session_expires()]);
+        let left = ends.map(|end| end.since(now).as_micros()).min();
+        let left = left.and_then(|micros| u64::try_from(micros).ok());
+        Duration::from_micros(left.unwrap_or(0)).min(JUDGED_AGAIN)
+    }
+
+    /// Whether the stream would be allowed now; if not, why not.
+    fn judge(&self) -> Result<(), String> {
+        let gate = &*self.gate;
+        let now = gate.now();
+        if now >= self.who.session_expires() {
+            return Err(EndReason::Expired.to_string());
+        }
+        let Some(identity) = gate.store.person(self.who.identity().id) else {
+            return Err(EndReason::PersonRemoved.to_string());
+        };
+        let context = Conditions {
+            now,
+            grants: grants(gate, &self.who, &self.action, now),
+            ..self.context.clone()
+        };
+        let outcome = gate.policies.load().evaluate(&Question {
+            identity: &identity,
+            session_age_s: now.since(self.who.session_created()).as_secs(),
+            assurance: self.who.assurance(),
+            action: &self.action,
+            context: &context,
+        });
+        if let Outcome::Allow(_) = outcome {
+            return Ok(());
+        }
+        Err(self
+            .lost_grant(now)
+            .unwrap_or_else(|| not_allowed(&outcome)))
+    }
+
+    /// Why a grant that the stream stood on gives nothing any more.
+    fn lost_grant(&self, now: Timestamp) -> Option<String> {
+        let ids = self.context.grants.iter().map(|g| g.id);
+        let mut ends = ids.filter_map(|id| match self.gate.store.grant(id) {
+            Some(grant) => grant.check(now).err().map(|why| (id, why.to_string())),
+            None => Some((id, "the grant is gone".to_owned())),
+        });
+        ends.next().map(|(id, why)| format!("{why} ({id})"))
+    }
+}
+
+fn not_allowed(outcome: &Outcome) -> String {
+    match outcome.policies().first() {
+        Some(policy) => format!("{} (policy {})", policy.reason, policy.id),
+        None => "no policy permits it any more".to_owned(),
     }
 }

@@ -75,6 +75,7 @@ fn measure(set: &PolicySet, line: &str) {
         source: [192, 0, 2, 7].into(),
         invocation: Known::Absent(Absence::NotSent),
         approval: Known::Absent(Absence::NotNeeded),
+        grants: Vec::new(),
     };
     let question = Question {
         identity: &identity,

@@ -6,7 +6,7 @@ macro_rules! attributes {
     ($($name:ident = $bit:literal, $text:literal;)*) => {
         /// A set of attributes.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-        pub(crate) struct Needs(u32);
+        pub(crate) struct Needs(u64);
 
         impl Needs {
             $(pub(crate) const $name: Self = Self(1 << $bit);)*
@@ -14,7 +14,7 @@ macro_rules! attributes {
             /// Nothing.
             pub(crate) const NONE: Self = Self(0);
             /// Everything.
-            pub(crate) const ALL: Self = Self(u32::MAX);
+            pub(crate) const ALL: Self = Self(u64::MAX);
 
             /// The attribute `text` of the root (`resource` or `context`) that `prefix` names.
             pub(crate) fn of(prefix: &str, text: &str) -> Option<Self> {
@@ -70,4 +70,17 @@ attributes! {
     APPROVAL = 26, "context.approval";
     INVOCATION = 27, "context.invocation";
     PRINCIPAL = 28, "principal";
+    APPROVALS = 29, "context.approvals";
+    RISK = 30, "context.risk";
+    GRANTED = 31, "context.granted";
+    TICKET = 32, "context.ticket";
+    REASON = 33, "context.reason";
+    ASK_ROLE = 34, "resource.role";
+    ASK_ACTION = 35, "resource.action";
+    ASK_RISK = 36, "resource.risk";
+    ASK_DURATION = 37, "resource.duration";
+    ASK_TICKET = 38, "resource.ticket";
+    ASK_REASON = 39, "resource.reason";
+    ASK_POLICIES = 40, "resource.policies";
+    ASK_REQUESTER = 41, "resource.requester";
 }

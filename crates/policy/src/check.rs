@@ -89,6 +89,14 @@ impl Walk {
                 self.expr(then_expr, place);
                 self.expr(else_expr, place);
             }
+            // So many approvals or more: as true approval, it can only permit more.
+            Expr::BinaryOp {
+                op: BinaryOp::GreaterEq,
+                left,
+                right,
+            } if is_context(left, "approvals") && matches!(**right, Expr::Literal(_)) => {
+                self.expr(left, place);
+            }
             Expr::BinaryOp { op, left, right } => {
                 let by_id = matches!(op, BinaryOp::In | BinaryOp::Eq | BinaryOp::NotEq);
                 if !(by_id && is_entity_var(left)) {
@@ -131,10 +139,13 @@ impl Walk {
     fn attribute(&mut self, var: &Var, attr: &str, place: Place) {
         self.need(var, attr);
         match (var, attr) {
-            (Var::Context, "approval") if place != Place::Widens => self.problem(
-                "uses `context.approval` where it could permit less or forbid more: write it by itself, \
-                 joined with `&&` or `||`, in `when` of a permit or in `unless` of a forbid",
-            ),
+            (Var::Context, "approval" | "approvals") if place != Place::Widens => {
+                self.problem(&format!(
+                    "uses `context.{attr}` where it could permit less or forbid more: write \
+                     `context.approval` or `context.approvals >= 2` by itself, joined with `&&` or \
+                     `||`, in `when` of a permit or in `unless` of a forbid"
+                ));
+            }
             (Var::Context, "invocation") if place != Place::Narrows => self.problem(
                 "lets `context.invocation` permit something, but a client can claim any: use it only in \
                  `when` of a forbid",
@@ -145,7 +156,8 @@ impl Walk {
 
     fn presence(&mut self, var: &Var, attr: &str) {
         self.need(var, attr);
-        if matches!(var, Var::Context) && matches!(attr, "approval" | "invocation") {
+        let unasked = matches!(attr, "approval" | "approvals" | "invocation");
+        if matches!(var, Var::Context) && unasked {
             self.problem(&format!(
                 "asks whether there is a `context.{attr}`: use it without `has`; where it is absent the \
                  request is not allowed"
@@ -165,7 +177,7 @@ impl Walk {
     }
 
     fn entity(&mut self, kind: &str) {
-        if matches!(kind, "Object" | "NonResource" | "Subject") {
+        if matches!(kind, "Object" | "NonResource" | "Subject" | "Ask") {
             self.problem(&format!(
                 "names `{kind}::\"…\"`, but what a request is about has no id: compare attributes, as in \
                  `resource.name == \"web\"`"
@@ -187,6 +199,11 @@ impl Walk {
     fn problem(&mut self, text: &str) {
         self.problems.push(text.to_owned());
     }
+}
+
+fn is_context(expr: &Expr, name: &str) -> bool {
+    matches!(expr, Expr::GetAttr { expr, attr }
+        if matches!(**expr, Expr::Var(Var::Context)) && attr == name)
 }
 
 fn is_entity_var(expr: &Expr) -> bool {
@@ -330,6 +347,7 @@ mod tests {
             "forbid(principal, action, resource) unless { context.dryRun || context.approval };",
             "permit(principal, action, resource) when { context.assurance > 2 && context.approval };",
             "permit(principal, action, resource) when { if context.dryRun then true else context.approval };",
+            "forbid(principal, action, resource) unless { context.approvals >= 2 };",
         ] {
             assert_eq!(problems(good), 0, "{good}");
         }
@@ -342,6 +360,10 @@ mod tests {
             "permit(principal, action, resource) when { if context.approval then false else true };",
             "permit(principal, action, resource) when { [context.approval].contains(false) };",
             "permit(principal, action, resource) when { context has approval };",
+            "forbid(principal, action, resource) when { context.approvals >= 2 };",
+            "forbid(principal, action, resource) unless { context.approvals < 2 };",
+            "forbid(principal, action, resource) unless { 2 >= context.approvals };",
+            "permit(principal, action, resource) when { context.approvals == 0 };",
         ] {
             assert_eq!(problems(bad), 1, "{bad}");
         }

@@ -5,7 +5,7 @@ use cedar_policy_core::evaluator::Evaluator;
 use cedar_policy_core::extensions::Extensions;
 use kubestile_core::{
     Action, ActionKind, Assurance, Context, Decision, Denial, Hold, Identity, Obligation, Permit,
-    PolicyId, PolicyRef, RequestId, VerifiedIdentity,
+    PolicyId, PolicyRef, RequestId, RiskClass, VerifiedIdentity,
 };
 
 use crate::attributes::Needs;
@@ -90,6 +90,14 @@ impl Outcome {
         }
     }
 
+    /// How many people must approve, and the job function that they give with it.
+    pub fn hold(&self) -> Option<&Hold> {
+        match self {
+            Self::Hold(hold) => Some(hold),
+            Self::Allow(_) | Self::Deny(_) => None,
+        }
+    }
+
     /// What the person can do about a denial.
     pub fn remedy(&self) -> Option<&str> {
         match self {
@@ -110,6 +118,13 @@ impl Outcome {
             }],
             remedy: None,
         })
+    }
+}
+
+impl Question<'_> {
+    /// How dangerous what is asked for is.
+    pub(crate) fn risk(&self) -> RiskClass {
+        RiskClass::of(self.action)
     }
 }
 
@@ -143,10 +158,10 @@ impl PolicySet {
         let outcome = conclude(found);
         match outcome {
             Outcome::Deny(denial) if no_permit && denial.policies.is_empty() => {
-                Outcome::Deny(Denial {
-                    remedy: remedy::find(self, question),
-                    ..denial
-                })
+                match remedy::find(self, question) {
+                    Some(found) => found.conclude(self, question),
+                    None => Outcome::Deny(denial),
+                }
             }
             outcome => outcome,
         }
@@ -163,7 +178,7 @@ pub(crate) struct Findings<'p> {
 }
 
 impl Findings<'_> {
-    fn denied(id: &'static str) -> Self {
+    pub(crate) fn denied(id: &'static str) -> Self {
         Self {
             denied: Some(id),
             permits: Vec::new(),
@@ -213,7 +228,15 @@ pub(crate) fn conclude(found: Findings<'_>) -> Outcome {
     Outcome::Hold(Hold {
         policies: references(&found.forbids),
         obligations,
+        approvals: approvals(&found.forbids),
+        function: None,
     })
+}
+
+/// Whoever asks for most decides how many must approve.
+fn approvals(forbids: &[&Loaded]) -> u8 {
+    let counts = forbids.iter().map(|policy| policy.summary.approvals);
+    counts.max().unwrap_or(0)
 }
 
 /// By id, so that the answer does not depend on the order of files.
@@ -303,7 +326,7 @@ impl PolicySet {
     ///
     /// This is Cedar's authorizer but for two things: permits are named beside forbids too, and a policy
     /// that errs, which Cedar would skip, denies. A property test holds it against Cedar's own.
-    fn judge(&self, asked: Asked, buckets: &[&Bucket]) -> Findings<'_> {
+    pub(crate) fn judge(&self, asked: Asked, buckets: &[&Bucket]) -> Findings<'_> {
         let mut permits = Vec::new();
         let mut forbids = Vec::new();
         let mut errors = false;

@@ -10,6 +10,7 @@ use cedar_policy_core::ast::{
 };
 use cedar_policy_core::entities::{Entities, NoEntitiesSchema, TCComputation};
 use cedar_policy_core::extensions::Extensions;
+use kubestile_core::approval::About;
 use kubestile_core::{Action, ActionKind, Known, Target};
 
 use crate::attributes::Needs;
@@ -30,6 +31,10 @@ pub(crate) fn roles<'q>(question: &Question<'q>) -> Vec<&'q str> {
         .filter(|function| function.covers(&action.cluster, action.namespace()))
         .map(|function| function.role())
         .collect();
+    let grants = question.context.grants.iter();
+    roles.extend(grants.map(|grant| grant.terms.role.as_str()));
+    let approved = question.context.approval.present();
+    roles.extend(approved.and_then(|a| a.function.as_ref()).map(|f| f.role()));
     for (role, included) in INCLUDES {
         if roles.contains(role) {
             roles.push(included);
@@ -55,6 +60,8 @@ pub(crate) enum Judged<'q> {
     Action,
     /// `--as` (kind `User` or `ServiceAccount`) or `--as-group` (kind `Group`).
     Subject { kind: &'static str, name: &'q str },
+    /// An access request: asking for it, or answering it.
+    Ask { kind: ActionKind, about: &'q About },
 }
 
 impl<'q> Judged<'q> {
@@ -63,6 +70,7 @@ impl<'q> Judged<'q> {
         match self {
             Self::Action => action.kind,
             Self::Subject { .. } => ActionKind::Impersonate,
+            Self::Ask { kind, .. } => kind,
         }
     }
 
@@ -71,6 +79,7 @@ impl<'q> Judged<'q> {
         match self {
             Self::Action => action.resource().map_or("", |r| &r.resource),
             Self::Subject { .. } => "",
+            Self::Ask { about, .. } => &about.resource,
         }
     }
 }
@@ -109,6 +118,7 @@ impl Vocabulary {
         let action = self.action(judged.kind(question.action)).ok_or(Unaskable)?;
         let principal = self.principal(question);
         let (resource, attributes) = match (judged, &question.action.info.target) {
+            (Judged::Ask { about, .. }, _) => (self.access_request(), ask_attributes(about)),
             (Judged::Subject { kind, name }, _) => (
                 self.subject(),
                 subject_attributes(question, kind, name, needs),
@@ -287,6 +297,32 @@ fn subject_attributes(question: &Question<'_>, kind: &str, name: &str, needs: Ne
     wanted.attributes
 }
 
+/// Access requests are rare, so that all of it is built whatever is needed.
+fn ask_attributes(about: &About) -> Attributes {
+    let mut wanted = Wanted::new(Needs::ALL);
+    wanted.add(Needs::KIND, "kind", || about.kind);
+    wanted.add(Needs::CLUSTER, "cluster", || about.cluster.as_str());
+    if let Some(namespace) = &about.namespace {
+        wanted.add(Needs::NAMESPACE, "namespace", || namespace.as_str());
+    }
+    wanted.add(Needs::ASK_ROLE, "role", || about.role.as_str());
+    wanted.add(Needs::ASK_ACTION, "action", || about.action.as_str());
+    wanted.add(Needs::API_GROUP, "apiGroup", || about.group.as_str());
+    wanted.add(Needs::RESOURCE, "resource", || about.resource.as_str());
+    wanted.add(Needs::ASK_RISK, "risk", || about.risk.level());
+    wanted.add(Needs::ASK_DURATION, "duration", || about.duration.as_secs());
+    wanted.add(Needs::ASK_TICKET, "ticket", || about.ticket);
+    wanted.add(Needs::ASK_REASON, "reason", || about.reason);
+    wanted.add(Needs::ASK_REQUESTER, "requester", || {
+        about.requester.as_str()
+    });
+    let policies = about.policies.iter().map(|id| Value::from(id.as_str()));
+    wanted.add(Needs::ASK_POLICIES, "policies", || {
+        Value::set(policies, None)
+    });
+    wanted.attributes
+}
+
 fn context(question: &Question<'_>, needs: Needs) -> Result<BTreeMap<SmolStr, Value>, Unaskable> {
     let (action, conditions) = (question.action, question.context);
     let mut wanted = Wanted::new(needs);
@@ -318,8 +354,18 @@ fn context(question: &Question<'_>, needs: Needs) -> Result<BTreeMap<SmolStr, Va
     wanted.add(Needs::NOW, "now", || now);
     wanted.add(Needs::HOUR_UTC, "hourUtc", || now.rem_euclid(86_400) / 3600);
     wanted.add(Needs::WEEKDAY, "weekday", || weekday(now));
-    let approved = matches!(conditions.approval, Known::Present(()));
-    wanted.add(Needs::APPROVAL, "approval", || approved);
+    let approvals = conditions.approval.present().map_or(0, |a| a.count);
+    wanted.add(Needs::APPROVAL, "approval", || approvals > 0);
+    wanted.add(Needs::APPROVALS, "approvals", || i64::from(approvals));
+    wanted.add(Needs::RISK, "risk", || question.risk().level());
+    let grants = &conditions.grants;
+    wanted.add(Needs::GRANTED, "granted", || !grants.is_empty());
+    wanted.add(Needs::TICKET, "ticket", || {
+        grants.iter().any(|grant| grant.ticket.is_some())
+    });
+    wanted.add(Needs::REASON, "reason", || {
+        grants.iter().any(|grant| !grant.reason.is_empty())
+    });
     if let Known::Present(invocation) = &conditions.invocation {
         wanted.add(Needs::INVOCATION, "invocation", || {
             let fields = [

@@ -6,6 +6,7 @@
 //! [`PolicySet::explain`] shows how an answer came about; [`mdtest`] runs the tests that stand beside
 //! the policies. No type of Cedar leaves this crate.
 
+mod ask;
 mod attributes;
 #[cfg(test)]
 mod base_tests;
@@ -24,6 +25,7 @@ mod slice;
 mod source;
 mod vocabulary;
 
+pub use ask::Asking;
 pub use decide::{Outcome, Question};
 pub use explain::{Considered, Explanation, Verdict};
 pub use lint::Warning;

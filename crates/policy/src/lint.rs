@@ -94,7 +94,7 @@ impl PolicySet {
 fn wrong_satisfy(policy: &Loaded) -> Option<String> {
     let id = policy.summary.id.as_str();
     let named = policy.summary.satisfy.contains(&Obligation::Approval);
-    let read = policy.needs.has(Needs::APPROVAL);
+    let read = policy.needs.has(Needs::APPROVAL) || policy.needs.has(Needs::APPROVALS);
     match (policy.summary.effect, named, read) {
         (Effect::Forbid, true, false) => Some(format!(
             "`{id}` has `@satisfy(\"approval\")`, but an approval would change nothing; add \

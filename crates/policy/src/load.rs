@@ -56,6 +56,8 @@ pub struct PolicySummary {
     pub effect: Effect,
     /// Its `@satisfy`: what would satisfy it. Empty for permits and for forbids that nothing satisfies.
     pub satisfy: Vec<Obligation>,
+    /// Its `@approvals`: how many people must approve; 0 where an approval does not satisfy it.
+    pub approvals: u8,
     /// Its `@remedy`: what the person can do about a refusal.
     pub remedy: Option<String>,
     /// The file that it stands in.

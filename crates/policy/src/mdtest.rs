@@ -127,6 +127,14 @@ pub fn run(set: &PolicySet, sources: &[Source]) -> Report {
 /// Whether a test passes; the error says why not.
 fn judge(set: &PolicySet, case: &Case) -> Result<(), String> {
     let expected = &case.expected;
+    if let Some(about) = case.setting.about(&case.request)? {
+        let asking = case.setting.asking(&about);
+        let outcome = match case.request.starts_with("ask ") {
+            true => set.may_ask(&asking),
+            false => set.may_answer(&asking),
+        };
+        return compare(expected, &outcome);
+    }
     let mut typed = Typed::parse(&case.request).map_err(|error| error.to_string())?;
     if let Some(who) = &case.setting.impersonates {
         typed.impersonates = Some(who.clone());

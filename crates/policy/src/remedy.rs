@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use kubestile_core::ActionKind;
+use kubestile_core::approval::About;
+use kubestile_core::{ActionKind, Denial, Hold, Obligation, RiskClass};
 
+use crate::ask::Asking;
 use crate::decide::{Outcome, Question, conclude};
 use crate::entities::{includes, roles};
 use crate::load::{Effect, Loaded, PolicySet};
@@ -66,10 +68,16 @@ fn job_functions(policy: &Loaded) -> Vec<String> {
         .collect()
 }
 
-/// A sentence that names the least job function that would permit the request, if one would.
-pub(crate) fn find(set: &PolicySet, question: &Question<'_>) -> Option<String> {
+/// A job function that would permit a request.
+pub(crate) struct Found {
+    role: String,
+    /// What the request would need beside it.
+    hold: Option<Hold>,
+}
+
+/// The least job function that would permit the request, if one would.
+pub(crate) fn find(set: &PolicySet, question: &Question<'_>) -> Option<Found> {
     let own = roles(question);
-    let namespace = question.action.namespace();
     let candidates = set.candidates.by_action.get(&question.action.kind)?;
     for role in candidates
         .iter()
@@ -79,16 +87,85 @@ pub(crate) fn find(set: &PolicySet, question: &Question<'_>) -> Option<String> {
         with.extend(set.vocabulary.roles().filter(|other| includes(role, other)));
         with.sort_unstable();
         with.dedup();
-        let needs = match conclude(set.findings(question, &with)) {
-            Outcome::Allow(_) => "",
-            Outcome::Hold(_) => "; the request then needs an approval or the like too",
+        let hold = match conclude(set.findings(question, &with)) {
+            Outcome::Allow(_) => None,
+            Outcome::Hold(hold) => Some(hold),
             Outcome::Deny(_) => continue,
         };
-        return Some(if namespace.is_empty() {
-            format!("ask for the job function `{role}` in the whole cluster{needs}")
-        } else {
-            format!("ask for the job function `{role}` in namespace `{namespace}`{needs}")
+        return Some(Found {
+            role: role.clone(),
+            hold,
         });
     }
     None
+}
+
+impl Found {
+    /// A change that somebody may ask the job function for waits until it is approved, for itself alone.
+    /// Whoever only reads is told what to ask for: programs read all day, and nobody answers them.
+    pub(crate) fn conclude(self, set: &PolicySet, question: &Question<'_>) -> Outcome {
+        let waits = question.risk() >= RiskClass::R2 && question.action.impersonates.is_none();
+        match waits.then(|| self.asked(set, question)).flatten() {
+            Some(hold) => Outcome::Hold(hold),
+            None => Outcome::Deny(Denial {
+                policies: Vec::new(),
+                remedy: Some(self.sentence(question.action.namespace())),
+            }),
+        }
+    }
+
+    /// The hold, if the person may ask for the job function where the request goes.
+    fn asked(&self, set: &PolicySet, question: &Question<'_>) -> Option<Hold> {
+        let about = About::of_action(question.action, &self.role, &question.identity.name);
+        let outcome = set.may_ask(&Asking {
+            identity: question.identity,
+            session_age_s: question.session_age_s,
+            assurance: question.assurance,
+            now: question.context.now,
+            source: question.context.source,
+            about: &about,
+            approvals: 1,
+        });
+        let (mut policies, asks) = match outcome {
+            Outcome::Allow(policies) => (policies, None),
+            Outcome::Hold(hold) => (hold.policies, Some((hold.obligations, hold.approvals))),
+            Outcome::Deny(_) => return None,
+        };
+        let mut obligations = vec![Obligation::Approval];
+        let mut approvals = 1;
+        let needs = self
+            .hold
+            .iter()
+            .map(|h| (h.obligations.clone(), h.approvals));
+        for (more, count) in needs.chain(asks) {
+            obligations.extend(more);
+            approvals = approvals.max(count);
+        }
+        obligations.sort_unstable();
+        obligations.dedup();
+        policies.extend(self.hold.iter().flat_map(|h| h.policies.clone()));
+        policies.sort_by(|a, b| a.id.cmp(&b.id));
+        Some(Hold {
+            policies,
+            obligations,
+            approvals,
+            function: Some(about.function()?),
+        })
+    }
+
+    fn sentence(&self, namespace: &str) -> String {
+        let role = &self.role;
+        let needs = match self.hold {
+            None => "",
+            Some(_) => "; the request then needs an approval or the like too",
+        };
+        if namespace.is_empty() {
+            format!("ask for the job function `{role}` in the whole cluster{needs}")
+        } else {
+            format!(
+                "ask for the job function `{role}` in namespace `{namespace}` with `kubestile \
+                 request --role {role} -n {namespace}`{needs}"
+            )
+        }
+    }
 }

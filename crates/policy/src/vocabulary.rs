@@ -38,6 +38,7 @@ struct Types {
     object: EntityUID,
     non_resource: EntityUID,
     subject: EntityUID,
+    access_request: EntityUID,
 }
 
 impl Vocabulary {
@@ -71,6 +72,7 @@ impl Vocabulary {
                 object: request("Object")?,
                 non_resource: request("NonResource")?,
                 subject: request("Subject")?,
+                access_request: request("Ask")?,
             },
             actions: HashMap::new(),
         };
@@ -192,5 +194,9 @@ impl Vocabulary {
 
     pub(crate) fn subject(&self) -> EntityUID {
         self.types.subject.clone()
+    }
+
+    pub(crate) fn access_request(&self) -> EntityUID {
+        self.types.access_request.clone()
     }
 }

@@ -133,6 +133,10 @@ fn record(request: RequestId, cluster: &ClusterName) -> Record {
         policies: vec![PolicyId::new("base.operator")],
         policy_version: "11".repeat(16),
         obligations: Vec::new(),
+        risk: "R0".to_owned(),
+        approval: None,
+        grants: Vec::new(),
+        looked_up_for: None,
         upstream: None,
     };
     Record::new(

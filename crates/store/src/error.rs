@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use kubestile_core::grant::GrantEndReason;
 use kubestile_core::ids::ClusterName;
-use kubestile_core::{PersonId, SessionId};
+use kubestile_core::{AccessId, GrantId, PersonId, SessionId};
 
 use crate::lock::LockError;
 
@@ -38,10 +39,8 @@ pub enum StoreError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The end of sessions was published, but could not be made durable.
-    #[error(
-        "the sessions were ended, but the database failed: they would come back with a restart"
-    )]
+    /// An end was published, but could not be made durable.
+    #[error("ended, but the database failed: they would come back with a restart")]
     EndedInMemoryOnly(#[source] Box<StoreError>),
     /// The name is taken, or differs from a taken one only in case.
     #[error("there is already a person named `{name}`: choose another name")]
@@ -73,6 +72,23 @@ pub enum StoreError {
     /// There is no such cluster.
     #[error("there is no cluster `{0}`: `kubestile cluster list` shows which there are")]
     UnknownCluster(ClusterName),
+    /// There is no such access request.
+    #[error("there is no request `{0}`: `kubestile approvals` shows which wait")]
+    UnknownRequest(AccessId),
+    /// What happened does not apply to the access request.
+    #[error(transparent)]
+    Refused(#[from] kubestile_core::approval::Refused),
+    /// There is no such grant.
+    #[error("there is no grant `{0}`: `kubestile grants list` shows which there are")]
+    UnknownGrant(GrantId),
+    /// The grant gives nothing any more.
+    #[error("the grant `{id}` is over: {why}")]
+    GrantOver {
+        /// The grant.
+        id: GrantId,
+        /// Why.
+        why: GrantEndReason,
+    },
     /// The login code was never given out, was used, or has expired. One error for all three: who
     /// guesses must not learn which.
     #[error("the login code is not valid: it works once and for a short time; ask for a new one")]

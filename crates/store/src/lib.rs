@@ -13,4 +13,4 @@ mod state;
 
 pub use error::StoreError;
 pub use lock::LockError;
-pub use state::{ClusterRecord, SessionHandle, Store, TokenRecord};
+pub use state::{ClusterRecord, GrantChange, RequestHandle, SessionHandle, Store, TokenRecord};

@@ -6,9 +6,11 @@
 //! its own: a caller that goes away half-way (a closed connection) cannot leave a change committed
 //! but not published.
 
+mod access;
 mod clusters;
 mod codes;
 mod database;
+mod grants;
 mod people;
 mod sessions;
 mod tokens;
@@ -19,19 +21,23 @@ use std::future::Future;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use kubestile_core::{ClusterName, Identity, PersonId, SessionId};
+use kubestile_core::{
+    AccessId, AccessRequest, ClusterName, Grant, GrantId, Identity, PersonId, SessionId,
+};
 use sqlx::SqliteConnection;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, watch};
 
 use crate::error::StoreError;
 use crate::lock::DirectoryLock;
 use sessions::SessionEntry;
 
+pub use access::RequestHandle;
 pub use clusters::ClusterRecord;
+pub use grants::GrantChange;
 pub use sessions::SessionHandle;
 pub use tokens::TokenRecord;
 
-/// People, login codes, sessions, tokens and clusters. Cheap to clone; all clones are the same store.
+/// People, login codes, sessions, tokens, clusters, access requests and grants. Cheap to clone; all clones are the same store.
 ///
 /// Secrets at rest: the clusters' tokens, in the clear, in `state.db`, which only its owner can read
 /// (0600, as the write-ahead file beside it). Of login codes and bearer tokens only digests are kept.
@@ -44,6 +50,12 @@ struct Inner {
     memory: RwLock<Memory>,
     /// INVARIANT: whoever publishes to `memory` holds this.
     writer: Mutex<SqliteConnection>,
+    /// Counts changes of what people may do.
+    rights: watch::Sender<u64>,
+    /// Counts changes of access requests.
+    asked: watch::Sender<u64>,
+    /// What a restart has withdrawn, until somebody asks.
+    left: std::sync::Mutex<Vec<Arc<AccessRequest>>>,
     _lock: DirectoryLock,
 }
 
@@ -56,6 +68,10 @@ struct Memory {
     sessions: HashMap<SessionId, SessionEntry>,
     tokens: HashMap<[u8; 32], TokenRecord>,
     clusters: BTreeMap<ClusterName, ClusterRecord>,
+    requests: access::Requests,
+    requests_of: HashMap<PersonId, Vec<AccessId>>,
+    grants: HashMap<GrantId, Arc<Grant>>,
+    grants_of: HashMap<PersonId, Vec<GrantId>>,
 }
 
 impl Store {
@@ -67,10 +83,13 @@ impl Store {
     pub async fn open(dir: &Path) -> Result<Self, StoreError> {
         let lock = DirectoryLock::take(dir, "lock")?;
         let mut connection = database::open(&dir.join("state.db")).await?;
-        let memory = Memory::load(&mut connection).await?;
+        let (memory, left) = Memory::load(&mut connection).await?;
         let inner = Inner {
             memory: RwLock::new(memory),
             writer: Mutex::new(connection),
+            rights: watch::Sender::new(0),
+            asked: watch::Sender::new(0),
+            left: std::sync::Mutex::new(left),
             _lock: lock,
         };
         Ok(Self {
@@ -80,13 +99,18 @@ impl Store {
 }
 
 impl Memory {
-    async fn load(connection: &mut SqliteConnection) -> Result<Self, StoreError> {
+    /// The memory, and the access requests whose clients a restart has cut off.
+    async fn load(
+        connection: &mut SqliteConnection,
+    ) -> Result<(Self, Vec<Arc<AccessRequest>>), StoreError> {
         let mut memory = Self::default();
         people::load(&mut memory, connection).await?;
         sessions::load(&mut memory, connection).await?;
         tokens::load(&mut memory, connection).await?;
         clusters::load(&mut memory, connection).await?;
-        Ok(memory)
+        let left = access::load(&mut memory, connection).await?;
+        grants::load(&mut memory, connection).await?;
+        Ok((memory, left))
     }
 }
 
@@ -99,6 +123,11 @@ impl Inner {
     /// Memory for publishing; the guard of the writer shows that the caller may.
     fn publish(&self, _writer: &Writer<'_>) -> RwLockWriteGuard<'_, Memory> {
         self.memory.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells open streams that what somebody may do has changed.
+    fn rights_changed(&self) {
+        self.rights.send_modify(|count| *count += 1);
     }
 
     async fn writer(&self) -> Writer<'_> {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use kubestile_core::{ClusterName, RequestId, SessionId};
+use kubestile_core::{AccessId, ClusterName, GrantId, RequestId, SessionId};
 
 use super::{Output, StateDir};
 
@@ -141,6 +141,12 @@ pub(crate) struct Filter {
     /// Of this session
     #[arg(long, value_name = "SESSION")]
     pub(crate) session: Option<SessionId>,
+    /// Of this access request: asked, answered, and the request that it let pass
+    #[arg(long, value_name = "ID")]
+    pub(crate) access: Option<AccessId>,
+    /// Of this grant, from its asking to its end, with every request that it covered
+    #[arg(long, value_name = "ID")]
+    pub(crate) grant: Option<GrantId>,
     /// Discovery too, which every kubectl run does
     #[arg(long)]
     pub(crate) discovery: bool,

@@ -8,6 +8,7 @@ use kubestile_core::{ClusterName, JobFunction};
 
 use super::StateDir;
 use crate::client::GateUrl;
+use crate::config::RawMode;
 
 /// `kubestile up`
 #[derive(Debug, Args)]
@@ -46,6 +47,9 @@ pub(crate) struct Up {
     /// Directory of further policies (*.cedar)
     #[arg(long, value_name = "DIR")]
     pub(crate) policies: Option<PathBuf>,
+    /// What becomes of a request that needs an approval
+    #[arg(long, value_name = "MODE", value_enum, default_value_t)]
+    pub(crate) hold: RawMode,
     /// Install the gate's account in the cluster without asking
     #[arg(long, short)]
     pub(crate) yes: bool,

@@ -97,6 +97,7 @@ fn explain(args: Explain) -> Outcome {
         source: std::net::IpAddr::from([127, 0, 0, 1]),
         invocation: Known::Absent(Absence::NotSent),
         approval: Known::Absent(Absence::NotConfigured),
+        grants: Vec::new(),
     };
     let question = Question {
         identity: &identity,

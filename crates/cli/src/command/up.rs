@@ -30,6 +30,7 @@ fn configure(args: &Up) -> Outcome<Config> {
     config.listen = args.listen;
     config.public_url = args.public_url.clone();
     config.health = args.health;
+    config.settings.holds.usual = args.hold.into();
     if let Some(dir) = &args.policies {
         config.policies = vec![std::path::absolute(dir)?];
     }

@@ -1,5 +1,7 @@
 //! A configuration file as it is written, and how it becomes a [`Config`].
 
+mod holds;
+
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,6 +12,8 @@ use kubestile_core::ClusterName;
 use kubestile_gateway::Settings;
 use serde::{Deserialize, Serialize};
 
+use self::holds::RawHolds;
+pub(crate) use self::holds::RawMode;
 use super::{ClusterSource, Config, Lifetimes, StaticCluster};
 use crate::client::GateUrl;
 use crate::clock;
@@ -44,6 +48,8 @@ pub(crate) struct RawConfig {
     pub(crate) accounts: RawAccounts,
     /// Limits of the data plane.
     pub(crate) limits: RawLimits,
+    /// How requests are held that need an approval.
+    pub(crate) holds: RawHolds,
     /// How long things may take.
     pub(crate) timeouts: RawTimeouts,
     /// The server's own log (not the audit log).
@@ -196,6 +202,11 @@ impl RawConfig {
             requests_per_cluster: Some(settings.requests_per_cluster),
             streams_per_cluster: Some(settings.streams_per_cluster),
         };
+        self.holds.patience = Some(format!("{}s", settings.holds.patience.as_secs()));
+        self.holds.per_person = Some(settings.holds.per_person);
+        self.holds.per_cluster = Some(settings.holds.per_cluster);
+        self.holds.memory_kib = Some(settings.holds.memory_kib);
+        self.holds.mode = self.holds.mode.or_else(|| Some(Default::default()));
         self.timeouts = RawTimeouts {
             drain: secs(settings.drain),
             handshake: secs(settings.handshake),
@@ -219,6 +230,7 @@ impl RawConfig {
         let lifetimes = self.sessions.resolve()?;
         let mut settings = self.limits.resolve()?;
         self.timeouts.apply(&mut settings)?;
+        settings.holds = self.holds.resolve()?;
         let state_dir = match self.state_directory {
             Some(dir) if dir.is_absolute() => dir,
             Some(dir) => {

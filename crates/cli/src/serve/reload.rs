@@ -125,7 +125,7 @@ impl Policies {
                     format!("before: {before}"),
                 )
                 .await?;
-                self.gate.policies.store(Arc::new(set));
+                self.gate.replace_policies(Arc::new(set));
                 tracing::info!(version = after, before, "policies loaded");
             }
             Ok(())

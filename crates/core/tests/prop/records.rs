@@ -123,6 +123,10 @@ fn decided() -> BoxedStrategy<Event> {
                     policies: policies.iter().map(|id| PolicyId::new(id)).collect(),
                     policy_version,
                     obligations,
+                    risk: "R3".to_owned(),
+                    approval: Some(kubestile_core::AccessId::from_random(7)),
+                    grants: vec![kubestile_core::GrantId::from_random(8)],
+                    looked_up_for: None,
                     upstream,
                 }))
             },

@@ -75,8 +75,12 @@ impl Answer {
     }
 
     /// Holds the request's places until the answer is complete or dropped.
-    pub(super) fn holding(mut self, place: Arc<Place>, in_flight: Option<InFlight>) -> Self {
-        self._place = Some(place);
+    pub(super) fn holding(
+        mut self,
+        place: Option<Arc<Place>>,
+        in_flight: Option<InFlight>,
+    ) -> Self {
+        self._place = place;
         self._in_flight = in_flight;
         self
     }

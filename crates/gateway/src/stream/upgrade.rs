@@ -14,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use super::relay::{self, Framing};
 use super::websocket::{ErrorChannel, Frames};
 use super::{Trust, spdy};
-use crate::body::Body;
+use crate::body::{Body, ClientBody};
 use crate::forward::{self, Judged};
 use crate::gate::Gate;
 use crate::record::Ending;
@@ -82,7 +82,7 @@ pub fn requested(headers: &HeaderMap) -> Result<Option<Protocol>, Refusal> {
 pub async fn open(
     gate: &Arc<Gate>,
     judged: Judged,
-    mut request: Request<Incoming>,
+    mut request: Request<ClientBody>,
     mut headers: HeaderMap,
     protocol: Protocol,
     mut trust: Trust,

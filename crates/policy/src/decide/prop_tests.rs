@@ -244,9 +244,10 @@ fn asking() -> impl Strategy<Value = Asking> {
                     }),
                 },
                 approval: match approved {
-                    true => Known::Present(()),
+                    true => super::tests::approved(1),
                     false => Known::Absent(Absence::NotNeeded),
                 },
+                grants: Vec::new(),
             },
             session_age_s,
             assurance,

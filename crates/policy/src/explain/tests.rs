@@ -51,6 +51,7 @@ fn an_explanation_covers_whom_the_client_asks_to_be() {
     assert_eq!(
         verdicts,
         [
+            ("crown-jewels-need-two-approvals", Verdict::Matched),
             ("system-is-not-impersonated", Verdict::Matched),
             ("viewer-reads", Verdict::Matched)
         ]

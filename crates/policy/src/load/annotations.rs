@@ -1,4 +1,4 @@
-//! The annotations of a policy: `@id`, `@reason`, `@satisfy`, `@remedy`, and no other.
+//! The annotations of a policy: `@id`, `@reason`, `@satisfy`, `@approvals`, `@remedy`, and no other.
 
 use cedar_policy::{Effect as CedarEffect, Policy};
 use kubestile_core::{Obligation, PolicyId};
@@ -17,9 +17,11 @@ pub(super) fn read(
         CedarEffect::Forbid => Effect::Forbid,
     };
     for (name, _) in policy.annotations() {
-        if !matches!(name, "id" | "reason" | "satisfy" | "remedy") {
+        let known = matches!(name, "id" | "reason" | "satisfy" | "approvals" | "remedy");
+        if !known {
             problems.push(format!(
-                "has the annotation `@{name}`, which nothing reads; use @id, @reason, @satisfy, @remedy"
+                "has the annotation `@{name}`, which nothing reads; use @id, @reason, @satisfy, \
+                 @approvals, @remedy"
             ));
         }
     }
@@ -39,12 +41,14 @@ pub(super) fn read(
         problems.push("is a permit with `@remedy`, which is for forbids".to_owned());
     }
     let satisfy = satisfy(policy, effect, problems);
+    let approvals = approvals(policy, &satisfy, problems);
     let id = id(policy, problems)?;
     Some(PolicySummary {
         id,
         reason: reason.to_owned(),
         effect,
         satisfy,
+        approvals,
         remedy: remedy.map(str::to_owned),
         file: file.to_owned(),
         line,
@@ -88,6 +92,25 @@ fn satisfy(policy: &Policy, effect: Effect, problems: &mut Vec<String>) -> Vec<O
         }
     }
     found
+}
+
+/// How many people must approve: one, unless the policy says more.
+fn approvals(policy: &Policy, satisfy: &[Obligation], problems: &mut Vec<String>) -> u8 {
+    let asks = satisfy.contains(&Obligation::Approval);
+    match policy.annotation("approvals") {
+        None => u8::from(asks),
+        Some(_) if !asks => {
+            problems.push("has `@approvals` without `@satisfy(\"approval\")`".to_owned());
+            0
+        }
+        Some(text) => match text.parse() {
+            Ok(count @ 1..=9) => count,
+            _ => {
+                problems.push("has an `@approvals` that is not a number from 1 to 9".to_owned());
+                1
+            }
+        },
+    }
 }
 
 /// What keeps a text from being a sentence that kubectl can print after a colon.

@@ -3,13 +3,15 @@
 use std::str::FromStr;
 
 use kubestile_core::action::Impersonates;
-use kubestile_core::context::Invocation;
+use kubestile_core::approval::About;
+use kubestile_core::context::{Approved, Invocation};
 use kubestile_core::identity::IdentityKind;
 use kubestile_core::{
-    Absence, Action, Assurance, ClusterName, Context, Identity, JobFunction, Known, PersonId,
-    Timestamp,
+    Absence, AccessId, Action, Assurance, ClusterName, Context, Identity, JobFunction, Known,
+    PersonId, RiskClass, Timestamp, Ttl,
 };
 
+use crate::ask::Asking;
 use crate::decide::Question;
 
 /// Who asks, and under which conditions.
@@ -21,6 +23,10 @@ pub(super) struct Setting {
     context: Context,
     pub(super) cluster: ClusterName,
     pub(super) impersonates: Option<Impersonates>,
+    ticket: bool,
+    reason: bool,
+    risk: RiskClass,
+    lasts: Ttl,
 }
 
 impl Default for Setting {
@@ -41,9 +47,14 @@ impl Default for Setting {
                 source: std::net::IpAddr::from([192, 0, 2, 7]),
                 invocation: Known::Absent(Absence::NotSent),
                 approval: Known::Absent(Absence::NotNeeded),
+                grants: Vec::new(),
             },
             cluster: cluster(),
             impersonates: None,
+            ticket: false,
+            reason: false,
+            risk: RiskClass::R3,
+            lasts: Ttl::from_secs(3600),
         }
     }
 }
@@ -57,6 +68,56 @@ impl Setting {
             assurance: self.assurance,
             action,
             context: &self.context,
+        }
+    }
+
+    /// What an `ask` or `answer` is about: `ask [grant|request|break-glass] ROLE [-n NAMESPACE]`. `None`
+    /// for any other request.
+    pub(super) fn about(&self, request: &str) -> Result<Option<About>, String> {
+        let mut words = request.split_whitespace().peekable();
+        if !matches!(words.next(), Some("ask" | "answer")) {
+            return Ok(None);
+        }
+        let kinds = ["grant", "request", "break-glass"];
+        let kind = words
+            .peek()
+            .and_then(|word| kinds.into_iter().find(|k| k == word));
+        if kind.is_some() {
+            words.next();
+        }
+        let role = words.next().ok_or("name a job function")?;
+        let namespace = match (words.next(), words.next(), words.next()) {
+            (None, ..) => None,
+            (Some("-n"), Some(namespace), None) => Some(one(namespace)?),
+            _ => return Err("write `ask ROLE -n NAMESPACE`".to_owned()),
+        };
+        Ok(Some(About {
+            kind: kind.unwrap_or("grant"),
+            cluster: self.cluster.clone(),
+            namespace,
+            role: role.to_owned(),
+            action: String::new(),
+            group: String::new(),
+            resource: String::new(),
+            risk: self.risk,
+            duration: self.lasts,
+            ticket: self.ticket,
+            reason: self.reason,
+            policies: Vec::new(),
+            requester: "ana".to_owned(),
+        }))
+    }
+
+    /// Who asks or answers in this setting.
+    pub(super) fn asking<'a>(&'a self, about: &'a About) -> Asking<'a> {
+        Asking {
+            identity: &self.identity,
+            session_age_s: self.session_age_s,
+            assurance: self.assurance,
+            now: self.context.now,
+            source: self.context.source,
+            about,
+            approvals: self.context.approval.present().map_or(0, |a| a.count),
         }
     }
 
@@ -93,11 +154,21 @@ impl Setting {
                 self.context.now = time(value).ok_or("write it as in `2026-11-24T10:30:00Z`")?;
             }
             "approval" => {
-                self.context.approval = match value {
-                    "yes" => Known::Present(()),
-                    "no" => Known::Absent(Absence::NotNeeded),
-                    _ => return Err("write yes or no".to_owned()),
+                self.context.approval = match yes_or_no(value)? {
+                    true => approved(1),
+                    false => Known::Absent(Absence::NotNeeded),
                 }
+            }
+            "approvals" => self.context.approval = approved(one(value)?),
+            "ticket" => self.ticket = yes_or_no(value)?,
+            "reason" => self.reason = yes_or_no(value)?,
+            "risk" => {
+                let class = RiskClass::ALL.into_iter().find(|c| c.as_str() == value);
+                self.risk = class.ok_or("write R0 to R5")?;
+            }
+            "for" => {
+                let secs = duration(value).and_then(|s| u32::try_from(s).ok());
+                self.lasts = Ttl::from_secs(secs.ok_or("write a length of time, as in `1h30m`")?);
             }
             "invocation" => {
                 self.context.invocation = Known::Present(Invocation {
@@ -124,6 +195,22 @@ impl Setting {
             groups: Vec::new(),
         })
     }
+}
+
+fn yes_or_no(value: &str) -> Result<bool, String> {
+    match value {
+        "yes" => Ok(true),
+        "no" => Ok(false),
+        _ => Err("write yes or no".to_owned()),
+    }
+}
+
+fn approved(count: u8) -> Known<Approved> {
+    Known::Present(Approved {
+        access: AccessId::from_random(0),
+        count,
+        function: None,
+    })
 }
 
 fn one<T: FromStr>(value: &str) -> Result<T, String>

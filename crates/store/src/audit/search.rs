@@ -163,7 +163,8 @@ pub(super) fn request_of(event: &Event) -> Option<RequestId> {
         Event::Decision(decided) => Some(decided.request),
         Event::Completion(completion) => Some(completion.request),
         Event::Refusal { request, .. } => Some(*request),
-        Event::Session { .. } | Event::Change { .. } => None,
+        Event::Access(accessed) => accessed.request,
+        Event::Session { .. } | Event::Grant(_) | Event::Change { .. } => None,
     }
 }
 

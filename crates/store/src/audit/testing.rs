@@ -130,6 +130,10 @@ pub(super) fn decision(
         policies: Vec::new(),
         policy_version: String::new(),
         obligations: Vec::new(),
+        risk: String::new(),
+        approval: None,
+        grants: Vec::new(),
+        looked_up_for: None,
         upstream: None,
     };
     let time = Timestamp::from_secs(i64::try_from(number).unwrap());

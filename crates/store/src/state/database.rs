@@ -40,13 +40,18 @@ pub(super) async fn open(path: &Path) -> Result<SqliteConnection, StoreError> {
 
 /// A step is never changed once it was released; the next change is a further step.
 fn migrations() -> Vec<Migration> {
-    vec![Migration::new(
-        1,
-        "state".into(),
-        MigrationType::Simple,
-        SqlStr::from_static(include_str!("../../migrations/0001_state.sql")),
-        false,
-    )]
+    let step = |number, name: &'static str, sql| {
+        let sql = SqlStr::from_static(sql);
+        Migration::new(number, name.into(), MigrationType::Simple, sql, false)
+    };
+    vec![
+        step(1, "state", include_str!("../../migrations/0001_state.sql")),
+        step(
+            2,
+            "access",
+            include_str!("../../migrations/0002_access.sql"),
+        ),
+    ]
 }
 
 /// SQLite gives the files beside the database the mode of the database itself.

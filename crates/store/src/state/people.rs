@@ -81,6 +81,7 @@ impl Store {
                 .execute(&mut *writer)
                 .await?;
             inner.publish(&writer).insert_person(identity);
+            inner.rights_changed();
             Ok(())
         })
         .await

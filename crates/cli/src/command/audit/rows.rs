@@ -135,6 +135,35 @@ fn describe(event: &Event, became: &Became, wide: bool) -> Described {
             what: format!("session {change}, {detail} ({session})"),
             ..Described::default()
         },
+        Event::Access(accessed) => Described {
+            person: accessed.by.clone(),
+            cluster: accessed
+                .cluster
+                .as_ref()
+                .map_or_else(String::new, ToString::to_string),
+            decision: accessed.change.clone(),
+            result: accessed.detail.clone(),
+            request: accessed.request.map_or_else(String::new, |r| r.to_string()),
+            what: format!(
+                "request {} of {}: {}",
+                accessed.access, accessed.requester, accessed.what
+            ),
+            ..Described::default()
+        },
+        Event::Grant(granted) => Described {
+            person: granted.by.clone(),
+            cluster: granted
+                .cluster
+                .as_ref()
+                .map_or_else(String::new, ToString::to_string),
+            decision: granted.change.clone(),
+            result: granted.detail.clone(),
+            what: format!(
+                "grant {} of {}: {}",
+                granted.grant, granted.holder, granted.what
+            ),
+            ..Described::default()
+        },
         Event::Change {
             by,
             what,

@@ -63,6 +63,8 @@ pub(super) fn filter(typed: &Filter) -> Outcome<Wanted> {
         invocation: typed.invocation.clone(),
         request: typed.request,
         session: typed.session,
+        access: typed.access,
+        grant: typed.grant,
         ..Wanted::default()
     };
     if let Some(verb) = &typed.verb {
@@ -87,8 +89,10 @@ pub(super) fn filter(typed: &Filter) -> Outcome<Wanted> {
 
 /// Discovery drowns what people do; it is shown when it is asked for.
 pub(super) fn is_hidden(typed: &Filter, record: &Record) -> bool {
-    let asked =
-        typed.discovery || typed.request.is_some() || typed.verb.as_deref() == Some("discover");
+    let asked = typed.discovery
+        || typed.request.is_some()
+        || typed.grant.is_some()
+        || typed.verb.as_deref() == Some("discover");
     match &record.event {
         Event::Decision(decided) => {
             !asked && decided.decision == "allow" && decided.kube.action == "discover"

@@ -1,7 +1,7 @@
 //! What to look for.
 
-use kubestile_core::event::{Decided, Event, Kube, Record};
-use kubestile_core::{ClusterName, RequestId, SessionId, Timestamp};
+use kubestile_core::event::{Accessed, Decided, Event, Granted, Kube, Record};
+use kubestile_core::{AccessId, ClusterName, GrantId, RequestId, SessionId, Timestamp};
 
 /// What to look for: everything that is set must match. Nothing set: everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,6 +28,10 @@ pub struct Filter {
     pub request: Option<RequestId>,
     /// The session.
     pub session: Option<SessionId>,
+    /// The access request: its asking, its answer, and the request that it let pass.
+    pub access: Option<AccessId>,
+    /// The grant: its asking, its answer, its life, and every request that it covered.
+    pub grant: Option<GrantId>,
     /// Not before.
     pub since: Option<Timestamp>,
     /// Before.
@@ -91,8 +95,12 @@ impl Matcher {
             && match &record.event {
                 Event::Decision(decided) => self.matches_decision(decided),
                 Event::Completion(_) => false,
+                Event::Access(accessed) => self.matches_access(accessed),
+                Event::Grant(granted) => self.matches_grant(granted),
                 Event::Refusal { request, actor, .. } => {
                     !filter.is_about_requests()
+                        && filter.access.is_none()
+                        && filter.grant.is_none()
                         && is(&filter.decision, "refusal")
                         && filter.request.is_none_or(|r| r == *request)
                         && filter.person.as_ref().is_none_or(|person| {
@@ -135,13 +143,65 @@ impl Matcher {
             && filter.session.is_none_or(|s| s == decided.actor.session)
             && (filter.invocation.is_none() || filter.invocation.as_deref() == invocation)
             && (filter.resource.as_deref()).is_none_or(|r| is_resource(kube, r))
+            && filter.access.is_none_or(|a| decided.approval == Some(a))
+            && filter.grant.is_none_or(|g| decided.grants.contains(&g))
+    }
+
+    fn matches_access(&self, accessed: &Accessed) -> bool {
+        let filter = &self.filter;
+        self.is_about_answers()
+            && filter
+                .person
+                .as_ref()
+                .is_none_or(|p| *p == accessed.requester || *p == accessed.by)
+            && is_cluster(&filter.cluster, &accessed.cluster)
+            && filter.request.is_none_or(|r| accessed.request == Some(r))
+            && filter.session.is_none_or(|s| accessed.session == Some(s))
+            && filter.access.is_none_or(|a| a == accessed.access)
+            && filter
+                .grant
+                .is_none_or(|g| g == GrantId::of(accessed.access))
+    }
+
+    fn matches_grant(&self, granted: &Granted) -> bool {
+        let filter = &self.filter;
+        self.is_about_answers()
+            && filter.request.is_none()
+            && filter.session.is_none()
+            && filter
+                .person
+                .as_ref()
+                .is_none_or(|p| *p == granted.holder || *p == granted.by)
+            && is_cluster(&filter.cluster, &granted.cluster)
+            && filter.access.is_none_or(|a| granted.access == Some(a))
+            && filter.grant.is_none_or(|g| g == granted.grant)
+    }
+
+    /// Whether access requests and grants can match at all: they have no verb, object or decision.
+    fn is_about_answers(&self) -> bool {
+        let filter = &self.filter;
+        filter.action.is_none()
+            && filter.verb.is_none()
+            && filter.resource.is_none()
+            && filter.name.is_none()
+            && filter.namespace.is_none()
+            && filter.invocation.is_none()
+            && filter.decision.is_none()
     }
 
     /// Whether changes of sessions and of state can match at all.
     fn is_about_state(&self) -> bool {
         let filter = &self.filter;
-        !filter.is_about_requests() && filter.decision.is_none() && filter.request.is_none()
+        !filter.is_about_requests()
+            && filter.decision.is_none()
+            && filter.request.is_none()
+            && filter.access.is_none()
+            && filter.grant.is_none()
     }
+}
+
+fn is_cluster(wanted: &Option<ClusterName>, found: &Option<ClusterName>) -> bool {
+    wanted.is_none() || wanted == found
 }
 
 fn is(wanted: &Option<String>, found: &str) -> bool {
@@ -197,6 +257,13 @@ fn needles(filter: &Filter) -> Vec<String> {
     if let Some(session) = &filter.session {
         add("session", &session.to_string());
     }
+    // An access request and its grant have the same characters.
+    needles.extend(filter.access.map(|access| access.to_string()));
+    needles.extend(
+        filter
+            .grant
+            .map(|grant| grant.to_string().replacen("G-", "", 1)),
+    );
     // A person is named under more than one key.
     let person = filter.person.as_ref();
     needles.extend(person.and_then(|person| serde_json::to_string(person).ok()));
