@@ -10,6 +10,9 @@
 //!   grant them.
 //! - [`effective`]: what somebody holds, who can do something, and which rules do nothing.
 //! - [`escalation`]: who can become whom, by which steps, and what to cut.
+//! - [`least`]: the least rights that somebody needs, from what they did, and the proof of it.
+//! - [`mine`]: job functions that fit what many people do.
+//! - [`privilege`]: how much more somebody holds than they use.
 //! - [`discovery`]: which resources there are, which only some of the answers need.
 //!
 //! Only RBAC is judged. A cluster may have other authorizers (Node, webhooks), whose answers are united
@@ -21,8 +24,11 @@ pub mod discovery;
 pub mod effective;
 pub mod escalation;
 pub mod evaluate;
+pub mod least;
+pub mod mine;
 pub mod model;
 pub mod policy;
+pub mod privilege;
 
 pub use evaluate::{Answer, Attributes, Grant, ResourceTarget, Target, User, authorize};
 pub use model::{
