@@ -1,8 +1,15 @@
 //! The wire types, for both sides. Times are RFC 3339; unknown fields of requests are refused.
 
+mod access;
+
 use kubestile_core::identity::{Assurance, Credential, IdentityKind};
 use kubestile_core::{ClusterName, JobFunction, PersonId, Secret, SessionId, Timestamp};
 use serde::{Deserialize, Serialize};
+
+pub use access::{
+    AccessEntry, AccessList, AccessStats, ApproveRequest, AskAnswer, AskRequest, Askable,
+    DenyRequest, ExtendRequest, GrantEntry, GrantList, ReviewRequest, Rights,
+};
 
 /// `POST /v1/login`.
 #[derive(Debug, Serialize, Deserialize)]
