@@ -1,8 +1,10 @@
 //! Who may do what in the cluster, by its roles and bindings.
 
+mod paths;
 mod reach;
 mod shape;
 
+pub(super) use paths::paths;
 pub(super) use reach::takeover;
 pub(super) use shape::{
     aggregation, built_in_roles, dangling, groups, namespaced, standing_writes, token_mount,

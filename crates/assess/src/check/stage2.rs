@@ -226,11 +226,7 @@ pub(super) const CONTROLS: &[Control] = &[
         why: "rights that look small add up",
         remedy: "cut the path where it costs least",
         maps: &["ATT&CK T1098"],
-        check: |_| {
-            undecided(
-                "paths over several steps are not computed yet; S2-05 to S2-15 see single steps",
-            )
-        },
+        check: access::paths,
     },
     Control {
         id: "S2-21",

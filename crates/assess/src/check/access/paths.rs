@@ -1,0 +1,221 @@
+//! Rights that look small and add up: ways over several steps from somebody below the administrators to
+//! what only administrators should have.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kubestile_rbac::escalation::{
+    Confidence, Facts as Known, Graph, NamespaceFacts, Node, Path, Sink,
+};
+use kubestile_rbac::{Identity, Objects, Policy};
+use serde_json::{Value, json};
+
+use super::removals;
+use crate::facts::{Facts, Grant};
+use crate::snapshot::Snapshot;
+use crate::verdict::{Evidence, Fix, Judged, Undecided, Verdict};
+
+/// Ends that nobody below the administrators may reach.
+const ENDS: [Sink; 4] = [
+    Sink::ClusterAdmin,
+    Sink::ControlPlane,
+    Sink::SystemSecrets,
+    Sink::NodeRoot,
+];
+/// People and groups whose ways are followed; with more it is not decided.
+const PEOPLE: usize = 5_000;
+
+/// S2-20
+pub(crate) fn paths(facts: &Facts<'_>) -> Judged {
+    let mut people: BTreeMap<Identity, Vec<&Grant<'_>>> = BTreeMap::new();
+    for grant in facts.grants()?.iter().filter(|g| g.who.is_human()) {
+        people.entry(identity(grant)).or_default().push(grant);
+    }
+    people.retain(|_, grants| !grants.iter().any(|g| g.is_admin()));
+    if people.len() > PEOPLE {
+        return Err(Undecided(format!(
+            "more than {PEOPLE} people and groups are bound"
+        )));
+    }
+    let policy = Policy::new(objects(facts.snapshot)?);
+    let graph = Graph::new(&policy, &known(facts.snapshot));
+    let mut evidence = Vec::new();
+    let mut cut = Vec::new();
+    for (who, grants) in &people {
+        let Some((end, path)) = surest(&graph, who) else {
+            continue;
+        };
+        evidence.push(describe(&graph, &policy, grants, end, &path));
+        cut.extend(to_cut(&graph, &policy, who, end, grants));
+    }
+    Ok(Verdict::of(
+        evidence,
+        "nobody below the administrators has a way to become one",
+        |n| format!("{n} people or groups have a way to everything, step by step"),
+    )
+    .sure(80)
+    .mend(|| {
+        Fix::changes(
+            "take away the bindings that the way depends on; those who need them ask for a time",
+            removals(cut.into_iter()),
+        )
+    }))
+}
+
+fn identity(grant: &Grant<'_>) -> Identity {
+    let subject = grant.subject;
+    match subject.kind.as_str() {
+        "Group" => Identity::group(&subject.name),
+        _ => Identity::from_user_name(&subject.name),
+    }
+}
+
+/// The way to the worst end that is at least likely to work.
+fn surest<'g>(graph: &'g Graph, who: &Identity) -> Option<(Sink, Path<'g>)> {
+    let start = graph.id(&Node::Identity(who.clone()))?;
+    ENDS.iter().find_map(|end| {
+        let to = graph.id(&Node::Sink(*end))?;
+        let path = graph.paths(start, to, 1).into_iter().next()?;
+        let likely = path
+            .steps
+            .iter()
+            .all(|s| s.confidence >= Confidence::Likely);
+        likely.then_some((*end, path))
+    })
+}
+
+fn describe(
+    graph: &Graph,
+    policy: &Policy,
+    grants: &[&Grant<'_>],
+    end: Sink,
+    path: &Path<'_>,
+) -> Evidence {
+    let steps: Vec<String> = path
+        .steps
+        .iter()
+        .filter(|s| !s.needs.is_empty())
+        .map(|s| {
+            let to = graph.node(s.to).map(words).unwrap_or_default();
+            match to.is_empty() {
+                true => s.technique.says().to_owned(),
+                false => format!("{} ({to})", s.technique.says()),
+            }
+        })
+        .collect();
+    // The binding of theirs that the first step stands on.
+    let needed: BTreeSet<(&str, &str)> = path
+        .steps
+        .iter()
+        .flat_map(|s| &s.needs)
+        .flat_map(|n| &n.grants)
+        .filter_map(|g| policy.binding(g.binding))
+        .map(|b| (b.metadata.namespace.as_str(), b.metadata.name.as_str()))
+        .collect();
+    let stands_on = |g: &&&Grant<'_>| {
+        let meta = &g.binding.metadata;
+        needed.contains(&(meta.namespace.as_str(), meta.name.as_str()))
+    };
+    let grant = grants.iter().find(stands_on).or(grants.first());
+    match grant {
+        Some(grant) => grant.evidence(format!(
+            "{}: {}, and so has {end}",
+            grant.subject_words(),
+            steps.join(", then ")
+        )),
+        None => Evidence::named(
+            crate::verdict::Class::Object,
+            "rbac",
+            "",
+            steps.join(", then "),
+        ),
+    }
+}
+
+fn words(node: &Node) -> String {
+    match node {
+        Node::Accounts(namespace) => format!("as any account of {namespace}"),
+        Node::Namespace(namespace) => format!("everything in {namespace}"),
+        Node::Identity(Identity::ServiceAccount { namespace, name }) => {
+            format!("as {namespace}/{name}")
+        }
+        Node::Identity(Identity::User { name } | Identity::Group { name }) => format!("as {name}"),
+        _ => String::new(),
+    }
+}
+
+/// Of somebody's own bindings the fewest without which the way is closed.
+fn to_cut<'f, 'a>(
+    graph: &Graph,
+    policy: &Policy,
+    who: &Identity,
+    end: Sink,
+    grants: &[&'f Grant<'a>],
+) -> Vec<&'f Grant<'a>> {
+    let is_of = |grant: &Grant<'_>, meta: &kubestile_rbac::model::Metadata| {
+        let mine = &grant.binding.metadata;
+        mine.name == meta.name && mine.namespace == meta.namespace
+    };
+    let own = |id| {
+        let binding = policy.binding(id)?;
+        let mine = grants.iter().any(|g| is_of(g, &binding.metadata));
+        mine.then_some(1)
+    };
+    let start = graph.id(&Node::Identity(who.clone()));
+    let to = graph.id(&Node::Sink(end));
+    let (Some(start), Some(to)) = (start, to) else {
+        return Vec::new();
+    };
+    let Some(cut) = graph.cut(start, to, &own) else {
+        return Vec::new();
+    };
+    let bindings = cut.bindings.iter().filter_map(|id| policy.binding(*id));
+    bindings
+        .flat_map(|b| grants.iter().filter(|g| is_of(g, &b.metadata)).copied())
+        .collect()
+}
+
+/// What was listed, as the evaluator takes it.
+fn objects(snapshot: &Snapshot) -> Result<Objects, Undecided> {
+    let rbac = &snapshot.rbac;
+    let value = json!({
+        "clusterRoles": rbac.cluster_roles.get()?,
+        "roles": rbac.roles.get()?,
+        "clusterRoleBindings": rbac.cluster_role_bindings.get()?,
+        "roleBindings": rbac.role_bindings.get()?,
+    });
+    read(value)
+}
+
+fn read(value: Value) -> Result<Objects, Undecided> {
+    serde_json::from_value(value)
+        .map_err(|_| Undecided("the roles and bindings could not be understood".to_owned()))
+}
+
+/// What is known beside roles: accounts, and where pods are kept from their node.
+fn known(snapshot: &Snapshot) -> Known {
+    let mut accounts: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for account in snapshot.service_accounts.known().into_iter().flatten() {
+        let meta = &account.metadata;
+        let names = accounts.entry(meta.namespace.clone()).or_default();
+        names.insert(meta.name.clone());
+    }
+    let confined = |labels: &BTreeMap<String, String>| {
+        let level = labels.get("pod-security.kubernetes.io/enforce");
+        matches!(level.map(String::as_str), Some("baseline" | "restricted"))
+    };
+    let namespaces = snapshot.namespaces.known().into_iter().flatten();
+    Known {
+        service_accounts: accounts,
+        namespaces: namespaces
+            .map(|n| {
+                let facts = NamespaceFacts {
+                    pods_confined: Some(confined(&n.metadata.labels)),
+                    ..NamespaceFacts::default()
+                };
+                (n.metadata.name.clone(), facts)
+            })
+            .collect(),
+        exec_needs_create: snapshot.minor().is_some_and(|minor| minor >= 35),
+        ..Known::default()
+    }
+}
