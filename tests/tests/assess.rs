@@ -1,0 +1,264 @@
+//! The assessor against a real API server: what it says of a fresh cluster, that the shipped role is
+//! enough, that no Secret's data reaches it, and that a plan's steps do what they say and can be undone.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+use std::path::Path;
+
+use kubestile_assess::exception::Exceptions;
+use kubestile_assess::plan::{Plan, plan};
+use kubestile_assess::{Assessment, Outcome, Snapshot, Stage, assess};
+use kubestile_cluster::collect::{Options, collect};
+use kubestile_cluster::{Upstream, advance};
+use kubestile_core::Timestamp;
+use kubestile_devcluster::{Cluster, Kubernetes};
+use kubestile_tests::eventually;
+use serde_json::json;
+
+/// What no report may ever hold.
+const SECRET: &str = "correct-horse-battery-staple";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fresh_cluster_is_judged_and_led_up_and_back() {
+    let cluster = Own::up("assess");
+    let admin = cluster.upstream(&cluster.cluster.kubeconfig).await;
+    let fresh = snapshot(&admin, &cluster.cluster.kubeconfig).await;
+    judged_as_it_is(&fresh);
+
+    cluster.live_in();
+    let before = snapshot(&admin, &cluster.cluster.kubeconfig).await;
+    let saved = serde_json::to_string(&before).unwrap();
+    assert!(
+        !saved.contains(SECRET) && !saved.contains("Y29ycmVjdC1ob3JzZS"),
+        "a secret was collected"
+    );
+    up_and_back(&admin, &cluster, &before).await;
+    the_shipped_role_is_enough(&cluster).await;
+}
+
+fn judged_as_it_is(fresh: &Snapshot) {
+    let assessment = judge(fresh);
+    assert_eq!(assessment.stage, Stage::FIRST);
+    // The development cluster's administrator is in system:masters.
+    assert_eq!(outcome(&assessment, "S0-04"), Outcome::Fail);
+    for control in [
+        "S0-07", "S0-08", "S0-09", "S0-10", "S0-11", "S0-12", "S0-13", "S2-01", "S2-09", "S2-18",
+    ] {
+        assert_eq!(outcome(&assessment, control), Outcome::Pass, "{control}");
+    }
+    for control in assessment.findings.iter().filter(|f| f.stage.number() == 2) {
+        let expected = control.control == "S2-23";
+        assert_eq!(
+            control.verdict.outcome == Outcome::Fail,
+            expected,
+            "{control:?}"
+        );
+    }
+}
+
+/// Makes every step, checks what it flipped, and takes all of it back.
+async fn up_and_back(admin: &Upstream, cluster: &Own, before: &Snapshot) {
+    let kubeconfig = &cluster.cluster.kubeconfig;
+    let keep = advance::break_glass(admin).await.unwrap().unwrap();
+    let way: Plan = plan(before, &Exceptions::default(), Stage::LAST, Some(&keep));
+    let controls: Vec<&str> = way.steps.iter().map(|s| s.control.as_str()).collect();
+    for control in ["S0-09", "S0-11", "S3-02"] {
+        assert!(controls.contains(&control), "{control} of {controls:?}");
+    }
+    let mut undo = Vec::new();
+    for step in &way.steps {
+        for change in &step.changes {
+            advance::apply(admin, change, true).await.unwrap();
+            let tried = snapshot(admin, kubeconfig).await;
+            undo.push(advance::apply(admin, change, false).await.unwrap());
+            let made = snapshot(admin, kubeconfig).await;
+            assert_ne!(
+                judge(&tried).findings,
+                judge(&made).findings,
+                "a dry run changed it: {change:?}"
+            );
+        }
+        let now = judge(&snapshot(admin, kubeconfig).await);
+        for control in &step.flips {
+            assert_eq!(
+                outcome(&now, control),
+                Outcome::Pass,
+                "{control} by {}",
+                step.control
+            );
+        }
+    }
+    for back in undo.iter().rev() {
+        advance::roll_back(admin, back).await.unwrap();
+    }
+    let after = judge(&snapshot(admin, kubeconfig).await);
+    for (then, now) in judge(before).findings.iter().zip(&after.findings) {
+        assert_eq!(then.verdict.outcome, now.verdict.outcome, "{}", now.control);
+        assert_eq!(then.verdict.summary, now.verdict.summary, "{}", now.control);
+    }
+}
+
+/// With the shipped role everything is known but the Secrets; with no role, nothing passes that RBAC
+/// decides.
+async fn the_shipped_role_is_enough(cluster: &Own) {
+    let role = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/rbac/assessor.yaml");
+    let stranger = cluster.account("stranger");
+    let nothing = judge(&snapshot(&cluster.upstream(&stranger).await, &stranger).await);
+    assert!(nothing.findings.iter().all(|f| f.stage.number() != 2
+        || f.verdict.outcome != Outcome::Pass
+        || f.control == "S2-01"));
+    cluster.kubectl(&["apply", "-f", role]);
+    cluster.kubectl(&[
+        "create",
+        "clusterrolebinding",
+        "assessor",
+        "--clusterrole=kubestile:assessor",
+        "--serviceaccount=default:assessor",
+    ]);
+    cluster.kubectl(&[
+        "create",
+        "rolebinding",
+        "assessor",
+        "-n",
+        "kube-system",
+        "--role=kubestile:assessor",
+        "--serviceaccount=default:assessor",
+    ]);
+    let assessor = cluster.account("assessor");
+    let seen = snapshot(&cluster.upstream(&assessor).await, &assessor).await;
+    let rbac = &seen.rbac;
+    assert!(rbac.cluster_roles.known().is_some() && rbac.role_bindings.known().is_some());
+    assert!(seen.admission.webhooks.known().is_some() && seen.admission.engines.known().is_some());
+    assert!(seen.csrs.known().is_some() && seen.namespaces.known().is_some());
+    assert_eq!(seen.nobody.known(), Some(&false));
+    let refused = seen.token_secrets.get().unwrap_err();
+    assert!(
+        refused.text.contains("--show-permissions"),
+        "{}",
+        refused.text
+    );
+}
+
+async fn snapshot(upstream: &Upstream, kubeconfig: &Path) -> Snapshot {
+    let options = Options {
+        kubeconfig: Some(kubeconfig.to_owned()),
+        control_plane: None,
+        probes: true,
+    };
+    let taken = Timestamp::from_secs(1_795_575_600);
+    collect(upstream, "test", &options, taken, &mut |_, _| {}).await
+}
+
+fn judge(snapshot: &Snapshot) -> Assessment {
+    assess(snapshot, &Exceptions::default())
+}
+
+fn outcome(assessment: &Assessment, control: &str) -> Outcome {
+    assessment.finding(control).unwrap().verdict.outcome
+}
+
+struct Own {
+    cluster: Cluster,
+    dir: tempfile::TempDir,
+}
+
+impl Own {
+    fn up(name: &str) -> Self {
+        let mut options = kubestile_devcluster::Options::new(name.parse().unwrap());
+        options.kubernetes = Kubernetes::V1_36;
+        options.node = false;
+        let cluster = kubestile_devcluster::up(&options, &mut |_| {}).unwrap();
+        Self {
+            cluster,
+            dir: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    async fn upstream(&self, kubeconfig: &Path) -> Upstream {
+        Upstream::from_kubeconfig(Some(kubeconfig), None)
+            .await
+            .unwrap()
+    }
+
+    /// What people do to a cluster.
+    fn live_in(&self) {
+        self.kubectl(&["create", "namespace", "shop"]);
+        let all = "--clusterrole=cluster-admin";
+        self.kubectl(&[
+            "create",
+            "clusterrolebinding",
+            "admins",
+            all,
+            "--user=ana",
+            "--user=bob",
+            "--user=eve",
+        ]);
+        let view = "--clusterrole=view";
+        self.kubectl(&[
+            "create",
+            "clusterrolebinding",
+            "anybody",
+            view,
+            "--user=system:anonymous",
+        ]);
+        self.kubectl(&[
+            "create",
+            "rolebinding",
+            "devs",
+            "-n",
+            "shop",
+            "--clusterrole=edit",
+            "--group=dev",
+        ]);
+        let kind = "--type=bootstrap.kubernetes.io/token";
+        let data = format!("--from-literal=token-secret={SECRET}");
+        self.kubectl(&[
+            "create",
+            "secret",
+            "generic",
+            "bootstrap-token-abcdef",
+            "-n",
+            "kube-system",
+            kind,
+            &data,
+        ]);
+        // Its controller makes it a moment later, and it counts.
+        eventually("the namespace's default account", || {
+            let mut get = self.cluster.kubectl();
+            let get = get.args(["get", "serviceaccount", "default", "-n", "shop"]);
+            get.output().unwrap().status.success().then_some(())
+        });
+    }
+
+    /// A kubeconfig of a service account's token.
+    fn account(&self, name: &str) -> std::path::PathBuf {
+        self.kubectl(&["create", "serviceaccount", name]);
+        let token = self.kubectl(&["create", "token", name]);
+        let view = self.kubectl(&["config", "view", "--raw", "-o", "json"]);
+        let mut config: serde_json::Value = serde_json::from_str(&view).unwrap();
+        config["users"][0]["user"] = json!({ "token": token.trim() });
+        let path = self.dir.path().join(name);
+        std::fs::write(&path, config.to_string()).unwrap();
+        path
+    }
+
+    fn kubectl(&self, args: &[&str]) -> String {
+        let output = self.cluster.kubectl().args(args).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "kubectl {args:?}: {error}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        let down = kubestile_devcluster::down(&self.cluster.name, &mut |_| {});
+        if !std::thread::panicking() {
+            down.unwrap();
+        }
+    }
+}
