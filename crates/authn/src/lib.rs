@@ -18,7 +18,7 @@ mod client_key;
 mod client_tls;
 pub mod code;
 mod credential;
-mod digest;
+pub mod digest;
 mod peer;
 pub mod proof;
 #[cfg(test)]

@@ -116,6 +116,12 @@ impl Server {
             clock: Arc::new(now),
             settings: settings(config, &url),
             cluster_changed: clusters.hook(),
+            policies: {
+                let gate = gate.clone();
+                Arc::new(move || gate.policies.load_full())
+            },
+            // Without a system of tickets nobody can vouch for one.
+            tickets: Arc::new(|_, _, _| Box::pin(async { Ok(false) })),
             status: control::status(clusters.clone(), policies.clone(), address),
         };
         let admin = admin_socket(config)?;
@@ -174,6 +180,7 @@ impl Server {
         clusters.start();
         beside.spawn(certificate.keep());
         beside.spawn(policies.clone().watch());
+        beside.spawn(kubestile_control::keep(state.clone()));
         if let Some(listener) = health {
             beside.spawn(health::serve(gate.clone(), listener));
         }

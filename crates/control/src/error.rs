@@ -6,6 +6,7 @@ use http::{HeaderValue, StatusCode, header};
 use kubestile_authn::proof::ProofError;
 use kubestile_authn::{AuthnError, AuthorityError, RequestError};
 use kubestile_core::Ttl;
+use kubestile_core::approval::Refused;
 use kubestile_store::StoreError;
 use serde_json::json;
 
@@ -159,6 +160,9 @@ impl From<StoreError> for ApiError {
             | StoreError::UnknownPersonId(_)
             | StoreError::UnknownSession(_)
             | StoreError::UnknownCluster(_) => StatusCode::NOT_FOUND,
+            StoreError::UnknownRequest(_) | StoreError::UnknownGrant(_) => StatusCode::NOT_FOUND,
+            StoreError::Refused(Refused::Own) => StatusCode::FORBIDDEN,
+            StoreError::Refused(_) | StoreError::GrantOver { .. } => StatusCode::CONFLICT,
             StoreError::Full { .. } => StatusCode::INSUFFICIENT_STORAGE,
             StoreError::EndedInMemoryOnly(_) => {
                 return Self::internal(

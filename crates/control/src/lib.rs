@@ -10,12 +10,15 @@
 //! on when the log fails, and the answer says so. Whoever can fill a disk must not be able to keep a
 //! stolen session alive.
 
+mod access;
 pub mod api;
 mod caller;
 mod clusters;
 mod error;
+mod grants;
 mod journal;
 mod json;
+mod keeper;
 mod limiter;
 mod login;
 mod people;
@@ -28,9 +31,12 @@ mod status;
 mod token;
 
 pub use error::ApiError;
+pub use keeper::keep;
 pub use router::{admin_router, router};
 pub use socket::{AdminSocket, serve_admin};
-pub use state::{Clock, ClusterChange, ClusterHook, ControlState, Settings, StatusHook};
+pub use state::{
+    Clock, ClusterChange, ClusterHook, ControlState, PolicyHook, Settings, StatusHook, TicketHook,
+};
 
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use http::{HeaderValue, StatusCode, header};
 
 use crate::error::ApiError;
 use crate::state::{App, ControlState};
-use crate::{clusters, login, people, renew, sessions, status, token};
+use crate::{access, clusters, grants, login, people, renew, sessions, status, token};
 
 /// Largest body, in bytes.
 const BODY_LIMIT: usize = 64 * 1024;
@@ -28,7 +28,20 @@ pub fn router(state: ControlState) -> Router {
         .route("/v1/whoami", get(sessions::whoami))
         .route("/v1/sessions", get(sessions::list))
         .route("/v1/sessions/{id}/end", post(sessions::end))
-        .route("/v1/clusters", get(clusters::list));
+        .route("/v1/clusters", get(clusters::list))
+        .route("/v1/access", get(access::list).post(access::ask))
+        .route("/v1/access/stats", get(access::stats))
+        .route("/v1/access/{id}", get(access::show))
+        .route("/v1/access/{id}/approve", post(access::approve))
+        .route("/v1/access/{id}/deny", post(access::deny))
+        .route("/v1/access/{id}/withdraw", post(access::withdraw))
+        .route("/v1/break-glass", post(access::break_glass))
+        .route("/v1/rights", get(access::rights))
+        .route("/v1/grants", get(grants::list))
+        .route("/v1/grants/{id}", get(grants::show))
+        .route("/v1/grants/{id}/revoke", post(grants::revoke))
+        .route("/v1/grants/{id}/extend", post(grants::extend))
+        .route("/v1/grants/{id}/review", post(grants::review));
     finish(routes, state)
 }
 

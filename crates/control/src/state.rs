@@ -5,7 +5,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use kubestile_authn::Authority;
+use kubestile_core::grant::Terms;
 use kubestile_core::{ClusterName, SessionId, Source, Timestamp, Ttl};
+use kubestile_policy::PolicySet;
 use kubestile_store::Store;
 use kubestile_store::audit::AuditLog;
 
@@ -22,6 +24,17 @@ pub type ClusterHook = Arc<
 
 /// Called for what the running process has to say of itself in `status`; no secrets.
 pub type StatusHook = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
+
+/// Gives the policies in force.
+pub type PolicyHook = Arc<dyn Fn() -> Arc<PolicySet> + Send + Sync>;
+
+/// Asks whether a ticket is open, names the person, and covers what is asked for. `Ok(false)` where no
+/// system of tickets is set up, so that nobody can vouch for it; the error is shown to whoever asks.
+pub type TicketHook = Arc<
+    dyn Fn(String, String, Terms) -> Pin<Box<dyn Future<Output = Result<bool, String>> + Send>>
+        + Send
+        + Sync,
+>;
 
 /// What happened to a cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +62,10 @@ pub struct ControlState {
     pub cluster_changed: ClusterHook,
     /// Asked for the process's own part of `status`.
     pub status: StatusHook,
+    /// Asked for the policies in force.
+    pub policies: PolicyHook,
+    /// Asked about tickets.
+    pub tickets: TicketHook,
 }
 
 /// Lifetimes and limits.
@@ -60,6 +77,8 @@ pub struct Settings {
     pub certificate_ttl: Ttl,
     /// How long a bearer token lasts; never longer than a certificate.
     pub token_ttl: Ttl,
+    /// How long somebody who asks for a grant waits for an answer.
+    pub ask_ttl: Ttl,
     /// How long a login code can be used.
     pub code_ttl: Ttl,
     /// Live sessions of one person; with one more, the oldest ends.
@@ -80,6 +99,7 @@ impl Default for Settings {
             session_ttl: Ttl::from_secs(8 * 3600),
             certificate_ttl: Ttl::from_secs(3600),
             token_ttl: Ttl::from_secs(3600),
+            ask_ttl: Ttl::from_secs(3600),
             code_ttl: Ttl::from_secs(600),
             sessions_per_person: 50,
             public_url: "https://localhost:8443".to_owned(),

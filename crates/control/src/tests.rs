@@ -77,6 +77,12 @@ impl Gate {
                     }
                 })
             }),
+            policies: Arc::new({
+                let set = kubestile_policy::PolicySet::load(&kubestile_policy::base_sources());
+                let set = Arc::new(set.unwrap());
+                move || set.clone()
+            }),
+            tickets: Arc::new(|_, _, _| Box::pin(async { Ok(false) })),
             status: Arc::new(|| json!({ "connections": 3 })),
         };
         Self {

@@ -126,6 +126,10 @@ impl Store {
 fn changed(grant: &Grant, change: GrantChange, now: Timestamp) -> Result<Grant, StoreError> {
     let over = |why| StoreError::GrantOver { id: grant.id, why };
     match change {
+        // What expired by itself is marked, so that it is written down once.
+        GrantChange::End(GrantEndReason::Expired) if grant.ended.is_none() => Ok(grant
+            .clone()
+            .end(GrantEndReason::Expired, grant.expires.min(now))),
         GrantChange::End(why) => {
             grant.check(now).map_err(over)?;
             Ok(grant.clone().end(why, now))

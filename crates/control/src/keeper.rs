@@ -1,0 +1,44 @@
+//! What happens without anybody asking: access requests and grants expire, and what is old is forgotten.
+
+use std::time::Duration;
+
+use kubestile_core::event::{Accessed, Event};
+
+use crate::access;
+use crate::error::ApiError;
+use crate::state::{App, ControlState};
+
+/// How soon an expiry is written down. It takes effect by itself, to the second.
+const TICK: Duration = Duration::from_secs(1);
+/// After so many ticks what is old is forgotten.
+const PURGE: u32 = 600;
+
+/// Writes down what a restart has withdrawn, then what expires, until it is dropped.
+pub async fn keep(state: ControlState) {
+    let app = App::new(state);
+    for request in app.store.take_left() {
+        let mut written = Accessed::new("withdrawn", "the gate", &request);
+        written.detail = "the gate was restarted while it waited".to_owned();
+        if let Err(error) = app.record(Event::Access(Box::new(written))).await {
+            tracing::error!(access = %request.id, %error, "a withdrawal could not be recorded");
+        }
+    }
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut ticks = 0_u32;
+    loop {
+        tick.tick().await;
+        ticks = ticks.wrapping_add(1);
+        if let Err(error) = once(&app, ticks.is_multiple_of(PURGE)).await {
+            tracing::warn!(%error, "access requests and grants could not be looked after");
+        }
+    }
+}
+
+async fn once(app: &App, purge: bool) -> Result<(), ApiError> {
+    access::settle(app).await?;
+    if purge {
+        app.store.purge_access(app.now()).await?;
+    }
+    Ok(())
+}
