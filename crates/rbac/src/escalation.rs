@@ -143,7 +143,7 @@ pub struct Edge {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Support {
     /// The right, as one would say it.
-    pub right: String,
+    pub right: &'static str,
     /// Every rule that gives it; never empty.
     pub grants: Vec<Grant>,
 }

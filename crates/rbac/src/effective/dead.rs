@@ -1,5 +1,7 @@
 //! Rules and bindings that look as if they gave something and give nothing, or less than they say.
 
+use std::collections::{HashMap, HashSet};
+
 use serde::Serialize;
 
 use crate::discovery::Discovery;
@@ -57,6 +59,8 @@ pub fn dead(policy: &Policy, discovery: &Discovery) -> Vec<Dead> {
     for (id, role) in policy.roles() {
         in_role(id, role, discovery, &mut found);
     }
+    // Many bindings have the same role.
+    let mut of_roles: HashMap<RoleId, Vec<Dead>> = HashMap::new();
     for (id, binding) in policy.bindings() {
         let whole = |part: &str, why| Dead {
             role: binding.role,
@@ -78,7 +82,13 @@ pub fn dead(policy: &Policy, discovery: &Discovery) -> Vec<Dead> {
             continue;
         };
         if binding.scope() != Scope::Cluster {
-            in_namespace(policy, id, role, discovery, &mut found);
+            let parts = of_roles
+                .entry(role)
+                .or_insert_with(|| in_namespace(policy, role, discovery));
+            found.extend(parts.iter().map(|dead| Dead {
+                binding: Some(id),
+                ..dead.clone()
+            }));
         }
     }
     found.extend(unbound(policy));
@@ -143,20 +153,15 @@ fn never_named(rule: &Rule) -> Vec<(&str, Why)> {
 }
 
 /// What is dead in a role because it is bound in a namespace.
-fn in_namespace(
-    policy: &Policy,
-    id: BindingId,
-    role: RoleId,
-    discovery: &Discovery,
-    found: &mut Vec<Dead>,
-) {
+fn in_namespace(policy: &Policy, role: RoleId, discovery: &Discovery) -> Vec<Dead> {
+    let mut found = Vec::new();
     let rules = policy.role(role).map_or(&[][..], |r| &r.rules);
     for (position, rule) in (0..).zip(rules) {
         let mut add = |part: &str, why| {
             found.push(Dead {
                 role: Some(role),
                 rule: Some(position),
-                binding: Some(id),
+                binding: None,
                 part: part.to_owned(),
                 why,
             });
@@ -175,6 +180,7 @@ fn in_namespace(
             }
         }
     }
+    found
 }
 
 /// A request for one namespace by name is judged in that namespace, so a RoleBinding may give it.
@@ -187,8 +193,7 @@ fn is_own_namespace(rule: &Rule, resource: &str) -> bool {
 
 /// Roles that nobody has.
 fn unbound(policy: &Policy) -> Vec<Dead> {
-    let bound: std::collections::HashSet<RoleId> =
-        policy.bindings().filter_map(|(_, b)| b.role).collect();
+    let bound: HashSet<RoleId> = policy.bindings().filter_map(|(_, b)| b.role).collect();
     policy
         .roles()
         .filter(|(id, role)| {

@@ -17,7 +17,11 @@ const fn deputy(
     name: &'static str,
 ) -> Deputy {
     Deputy {
-        write: Need { verbs: WRITE, on },
+        write: Need {
+            says: "write what an operator acts on",
+            verbs: WRITE,
+            on,
+        },
         account: (namespace, name),
     }
 }

@@ -15,18 +15,20 @@ const ANY: &[&str] = &[
 
 /// Any of the verbs on any of the resources (group, `resource[/sub]`).
 pub(super) struct Need {
+    /// As one would say it.
+    pub(super) says: &'static str,
     pub(super) verbs: &'static [&'static str],
     pub(super) on: &'static [(&'static str, &'static str)],
 }
 
 macro_rules! needs {
-    ($($name:ident = $verbs:expr, $on:expr;)*) => {
+    ($($name:ident = $says:expr, $verbs:expr, $on:expr;)*) => {
         /// A single right; the position of its [`Need`] in [`NEEDS`].
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub(super) enum N { $($name),* }
 
         /// In the order of [`N`].
-        pub(super) const NEEDS: &[Need] = &[$(Need { verbs: $verbs, on: &$on }),*];
+        pub(super) const NEEDS: &[Need] = &[$(Need { says: $says, verbs: $verbs, on: &$on }),*];
 
         /// All rights.
         pub(super) const ALL: &[N] = &[$(N::$name),*];
@@ -34,50 +36,50 @@ macro_rules! needs {
 }
 
 needs! {
-    WriteRoleBindings = WRITE, [(RBAC, "rolebindings")];
-    WriteClusterRoleBindings = WRITE, [(RBAC, "clusterrolebindings")];
-    BindRoles = &["bind"], [(RBAC, "roles")];
-    BindClusterRoles = &["bind"], [(RBAC, "clusterroles")];
-    ChangeRoles = CHANGE, [(RBAC, "roles")];
-    ChangeClusterRoles = CHANGE, [(RBAC, "clusterroles")];
-    EscalateRoles = &["escalate"], [(RBAC, "roles")];
-    EscalateClusterRoles = &["escalate"], [(RBAC, "clusterroles")];
-    ImpersonateUsers = &["impersonate"], [("", "users")];
-    ImpersonateGroups = &["impersonate"], [("", "groups")];
-    ImpersonateAccounts = &["impersonate"], [("", "serviceaccounts")];
-    CreateTokens = &["create"], [("", "serviceaccounts/token")];
-    CreateSecrets = &["create"], [("", "secrets")];
-    GetSecrets = &["get"], [("", "secrets")];
-    ListSecrets = &["list", "watch"], [("", "secrets")];
-    RunPods = &["create"], [("", "pods"), ("", "replicationcontrollers"), ("apps", "deployments"),
+    WriteRoleBindings = "write rolebindings", WRITE, [(RBAC, "rolebindings")];
+    WriteClusterRoleBindings = "write clusterrolebindings", WRITE, [(RBAC, "clusterrolebindings")];
+    BindRoles = "bind roles", &["bind"], [(RBAC, "roles")];
+    BindClusterRoles = "bind clusterroles", &["bind"], [(RBAC, "clusterroles")];
+    ChangeRoles = "change roles", CHANGE, [(RBAC, "roles")];
+    ChangeClusterRoles = "change clusterroles", CHANGE, [(RBAC, "clusterroles")];
+    EscalateRoles = "escalate roles", &["escalate"], [(RBAC, "roles")];
+    EscalateClusterRoles = "escalate clusterroles", &["escalate"], [(RBAC, "clusterroles")];
+    ImpersonateUsers = "impersonate users", &["impersonate"], [("", "users")];
+    ImpersonateGroups = "impersonate groups", &["impersonate"], [("", "groups")];
+    ImpersonateAccounts = "impersonate serviceaccounts", &["impersonate"], [("", "serviceaccounts")];
+    CreateTokens = "create serviceaccounts/token", &["create"], [("", "serviceaccounts/token")];
+    CreateSecrets = "create secrets", &["create"], [("", "secrets")];
+    GetSecrets = "get secrets", &["get"], [("", "secrets")];
+    ListSecrets = "list or watch secrets", &["list", "watch"], [("", "secrets")];
+    RunPods = "create pods or workloads", &["create"], [("", "pods"), ("", "replicationcontrollers"), ("apps", "deployments"),
         ("apps", "daemonsets"), ("apps", "statefulsets"), ("apps", "replicasets"), ("batch", "jobs"),
         ("batch", "cronjobs"), ("tekton.dev", "taskruns"), ("tekton.dev", "pipelineruns"),
         ("argoproj.io", "workflows"), ("argoproj.io", "rollouts")];
-    ChangeWorkloads = CHANGE, [("", "replicationcontrollers"), ("", "podtemplates"), ("apps", "deployments"),
+    ChangeWorkloads = "change workloads", CHANGE, [("", "replicationcontrollers"), ("", "podtemplates"), ("apps", "deployments"),
         ("apps", "daemonsets"), ("apps", "statefulsets"), ("apps", "replicasets"), ("batch", "cronjobs"),
         ("argoproj.io", "rollouts")];
-    CreateExec = &["create"], [("", "pods/exec"), ("", "pods/attach")];
-    GetExec = &["get"], [("", "pods/exec"), ("", "pods/attach")];
-    ChangePods = CHANGE, [("", "pods"), ("", "pods/ephemeralcontainers")];
-    ProxyNodes = ANY, [("", "nodes/proxy")];
-    CreateRequests = &["create"], [(CERTIFICATES, "certificatesigningrequests")];
-    ApproveRequests = CHANGE, [(CERTIFICATES, "certificatesigningrequests/approval")];
-    ApproveSigners = &["approve"], [(CERTIFICATES, "signers")];
-    WriteMutatingWebhooks = WRITE, [(ADMISSION, "mutatingwebhookconfigurations")];
-    WriteValidatingWebhooks = WRITE, [(ADMISSION, "validatingwebhookconfigurations")];
-    WriteMutatingPolicies = WRITE, [(ADMISSION, "mutatingadmissionpolicies")];
-    WriteMutatingPolicyBindings = WRITE, [(ADMISSION, "mutatingadmissionpolicybindings")];
-    DeletePods = &["delete", "deletecollection"], [("", "pods")];
-    EvictPods = &["create"], [("", "pods/eviction")];
-    ChangePodStatus = CHANGE, [("", "pods/status")];
-    ChangeNodes = CHANGE, [("", "nodes"), ("", "nodes/status")];
-    CreateVolumes = &["create"], [("", "persistentvolumes")];
-    CreateClaims = &["create"], [("", "persistentvolumeclaims")];
-    ChangeNamespaces = CHANGE, [("", "namespaces")];
-    ChangeConfigMaps = CHANGE, [("", "configmaps")];
-    WriteApiServices = WRITE, [("apiregistration.k8s.io", "apiservices")];
-    ChangeDefinitions = CHANGE, [("apiextensions.k8s.io", "customresourcedefinitions")];
-    WriteEndpoints = WRITE, [("", "endpoints"), ("discovery.k8s.io", "endpointslices")];
+    CreateExec = "create pods/exec or pods/attach", &["create"], [("", "pods/exec"), ("", "pods/attach")];
+    GetExec = "get pods/exec or pods/attach", &["get"], [("", "pods/exec"), ("", "pods/attach")];
+    ChangePods = "change pods or pods/ephemeralcontainers", CHANGE, [("", "pods"), ("", "pods/ephemeralcontainers")];
+    ProxyNodes = "any verb on nodes/proxy", ANY, [("", "nodes/proxy")];
+    CreateRequests = "create certificatesigningrequests", &["create"], [(CERTIFICATES, "certificatesigningrequests")];
+    ApproveRequests = "change certificatesigningrequests/approval", CHANGE, [(CERTIFICATES, "certificatesigningrequests/approval")];
+    ApproveSigners = "approve signers of client certificates", &["approve"], [(CERTIFICATES, "signers")];
+    WriteMutatingWebhooks = "write mutatingwebhookconfigurations", WRITE, [(ADMISSION, "mutatingwebhookconfigurations")];
+    WriteValidatingWebhooks = "write validatingwebhookconfigurations", WRITE, [(ADMISSION, "validatingwebhookconfigurations")];
+    WriteMutatingPolicies = "write mutatingadmissionpolicies", WRITE, [(ADMISSION, "mutatingadmissionpolicies")];
+    WriteMutatingPolicyBindings = "write mutatingadmissionpolicybindings", WRITE, [(ADMISSION, "mutatingadmissionpolicybindings")];
+    DeletePods = "delete pods", &["delete", "deletecollection"], [("", "pods")];
+    EvictPods = "create pods/eviction", &["create"], [("", "pods/eviction")];
+    ChangePodStatus = "change pods/status", CHANGE, [("", "pods/status")];
+    ChangeNodes = "change nodes or nodes/status", CHANGE, [("", "nodes"), ("", "nodes/status")];
+    CreateVolumes = "create persistentvolumes", &["create"], [("", "persistentvolumes")];
+    CreateClaims = "create persistentvolumeclaims", &["create"], [("", "persistentvolumeclaims")];
+    ChangeNamespaces = "change the namespace", CHANGE, [("", "namespaces")];
+    ChangeConfigMaps = "change configmaps", CHANGE, [("", "configmaps")];
+    WriteApiServices = "write apiservices", WRITE, [("apiregistration.k8s.io", "apiservices")];
+    ChangeDefinitions = "change customresourcedefinitions", CHANGE, [("apiextensions.k8s.io", "customresourcedefinitions")];
+    WriteEndpoints = "write endpoints or endpointslices", WRITE, [("", "endpoints"), ("discovery.k8s.io", "endpointslices")];
 }
 
 impl N {
@@ -94,6 +96,7 @@ impl N {
 
 /// No right.
 const NOTHING: Need = Need {
+    says: "",
     verbs: &[],
     on: &[],
 };
@@ -115,13 +118,6 @@ impl Need {
                     .any(|v| *v != "create" && is_in_or_star(&rule.verbs, v));
             verb_fits && is_in_or_star(&rule.api_groups, group) && rule.allows_resource(top, sub)
         })
-    }
-
-    /// As one would say it: `create pods`.
-    pub(super) fn says(&self) -> String {
-        let resource = self.on.first().map_or("", |(_, resource)| resource);
-        let more = if self.on.len() > 1 { " (or alike)" } else { "" };
-        format!("{} {resource}{more}", self.verbs.join("|"))
     }
 }
 

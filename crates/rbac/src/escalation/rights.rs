@@ -12,39 +12,53 @@ use crate::policy::{BindingId, Policy, RoleId, Scope};
 /// role are not read again for everybody who has it.
 pub(super) struct Roles<'p> {
     policy: &'p Policy,
-    gives: Vec<u64>,
-    everything: Vec<bool>,
+    given: Vec<Given>,
+}
+
+/// What one role gives.
+#[derive(Default)]
+struct Given {
+    set: u64,
+    /// Which rule gives which right.
+    rules: Vec<(N, u32)>,
+    /// The first rule that gives everything.
+    everything: Option<u32>,
+}
+
+impl Given {
+    fn new(rules: &[Rule]) -> Self {
+        let everything = (0..).zip(rules).find(|(_, r)| r.is_everything());
+        // One step says what whoever may do everything may do.
+        if let Some((position, _)) = everything {
+            return Self {
+                everything: Some(position),
+                ..Self::default()
+            };
+        }
+        let mut given = Self::default();
+        for n in ALL {
+            let need = n.need();
+            for (position, _) in (0..).zip(rules).filter(|(_, r)| need.is_given_by(r)) {
+                given.set |= n.bit();
+                given.rules.push((*n, position));
+            }
+        }
+        given
+    }
 }
 
 impl<'p> Roles<'p> {
     pub(super) fn new(policy: &'p Policy) -> Self {
-        let gives = |rules: &[Rule]| {
-            // One step says what whoever may do everything may do.
-            if rules.iter().any(Rule::is_everything) {
-                return 0;
-            }
-            let given = |n: &&N| rules.iter().any(|r| n.need().is_given_by(r));
-            ALL.iter().filter(given).fold(0, |set, n| set | n.bit())
-        };
-        Self {
-            policy,
-            gives: policy.roles().map(|(_, r)| gives(&r.rules)).collect(),
-            everything: policy
-                .roles()
-                .map(|(_, r)| r.rules.iter().any(Rule::is_everything))
-                .collect(),
-        }
+        let given = policy.roles().map(|(_, r)| Given::new(&r.rules)).collect();
+        Self { policy, given }
+    }
+
+    fn given(&self, role: RoleId) -> Option<&Given> {
+        self.given.get(role.position())
     }
 
     fn gives(&self, role: RoleId) -> u64 {
-        self.gives.get(role.position()).copied().unwrap_or(0)
-    }
-
-    pub(super) fn is_everything(&self, role: RoleId) -> bool {
-        self.everything
-            .get(role.position())
-            .copied()
-            .unwrap_or(false)
+        self.given(role).map_or(0, |given| given.set)
     }
 
     /// What these bindings give, by scope; what holds in the cluster is not repeated in namespaces.
@@ -92,7 +106,7 @@ impl<'p> Roles<'p> {
                 rule,
             }));
         }
-        let right = need.says();
+        let right = need.says;
         (!grants.is_empty()).then_some(Support { right, grants })
     }
 }
@@ -170,7 +184,6 @@ impl Rights<'_, '_> {
         if !self.has(n, scope) {
             return None;
         }
-        let need = n.need();
         let mut grants = Vec::new();
         let mut scopes = vec![&Scope::Cluster];
         if *scope != Scope::Cluster {
@@ -178,21 +191,22 @@ impl Rights<'_, '_> {
         }
         let holdings = scopes.into_iter().filter_map(|s| self.scopes.get(s));
         for &(binding, role) in holdings.flat_map(|holding| &holding.roles) {
-            if self.roles.gives(role) & n.bit() == 0 {
+            let Some(given) = self.roles.given(role).filter(|g| g.set & n.bit() != 0) else {
                 continue;
-            }
+            };
             let rules = self.roles.policy.role(role).map_or(&[][..], |r| &r.rules);
-            for (rule, found) in (0..).zip(rules) {
-                if need.is_given_by(found) && wanted(found) {
+            for (_, rule) in given.rules.iter().filter(|(given, _)| *given == n) {
+                let found = usize::try_from(*rule).ok().and_then(|i| rules.get(i));
+                if found.is_some_and(&mut wanted) {
                     grants.push(Grant {
                         binding,
                         role,
-                        rule,
+                        rule: *rule,
                     });
                 }
             }
         }
-        let right = need.says();
+        let right = n.need().says;
         (!grants.is_empty()).then_some(Support { right, grants })
     }
 
@@ -201,18 +215,15 @@ impl Rights<'_, '_> {
         let roles = self.scopes.get(scope).map_or(&[][..], |h| &h.roles);
         let grants: Vec<Grant> = roles
             .iter()
-            .filter(|(_, role)| self.roles.is_everything(*role))
             .filter_map(|&(binding, role)| {
-                let rules = &self.roles.policy.role(role)?.rules;
-                let rule = rules.iter().position(Rule::is_everything)?;
                 Some(Grant {
                     binding,
                     role,
-                    rule: u32::try_from(rule).ok()?,
+                    rule: self.roles.given(role)?.everything?,
                 })
             })
             .collect();
-        let right = "every verb on everything".to_owned();
+        let right = "every verb on everything";
         (!grants.is_empty()).then_some(Support { right, grants })
     }
 }

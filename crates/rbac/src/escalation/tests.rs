@@ -288,7 +288,7 @@ fn a_path_says_every_step_after_what_it_needs() {
         ]
     );
     assert_eq!((path.hops(), path.confidence()), (2, Confidence::Certain));
-    assert_eq!(path.steps[0].needs[0].right, "create pods (or alike)");
+    assert_eq!(path.steps[0].needs[0].right, "create pods or workloads");
     let grant = path.steps[0].needs[0].grants[0];
     assert_eq!(
         policy.binding(grant.binding).unwrap().to_string(),

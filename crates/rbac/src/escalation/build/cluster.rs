@@ -192,6 +192,6 @@ fn somebody(from: &From<'_, '_, '_>) -> Option<Support> {
         .chain(accounts)
         .flat_map(|support| support.grants)
         .collect();
-    let right = "impersonate users or serviceaccounts".to_owned();
+    let right = "impersonate users or serviceaccounts";
     (!grants.is_empty()).then_some(Support { right, grants })
 }
