@@ -6,4 +6,5 @@
 
 pub mod fuzz;
 pub mod random;
+pub mod rbac;
 pub mod requests;
