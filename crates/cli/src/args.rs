@@ -72,6 +72,9 @@ pub(crate) enum Command {
     Sessions(client::Sessions),
     /// Print the credential of a login, for kubectl
     Credential(client::Credential),
+    /// Say what a kubectl waits for; `kubestile credential` starts it
+    #[command(hide = true)]
+    Companion(client::Companion),
     /// Add people, give them job functions and login codes
     #[command(subcommand)]
     People(admin::People),

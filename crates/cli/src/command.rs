@@ -34,6 +34,10 @@ pub(crate) fn run(command: Command) -> Outcome {
         Command::Whoami(args) => whoami::run(&args),
         Command::Sessions(args) => sessions::run(&args),
         Command::Credential(args) => credential::run(&args),
+        Command::Companion(args) => {
+            crate::companion::run(&args);
+            Ok(())
+        }
         Command::People(args) => people::run(args),
         Command::Cluster(args) => cluster::run(args),
         Command::Roles(args) => roles::run(args),

@@ -11,6 +11,7 @@ use kubestile_core::{Secret, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::now;
+use crate::companion::Companion;
 use crate::exit::{Fail, Kind, Outcome};
 use crate::files::Lock;
 use crate::login::{self, Certificate, Login};
@@ -31,8 +32,17 @@ pub(crate) fn fast_arguments(args: &[OsString]) -> Option<PathBuf> {
     }
 }
 
-/// Prints the credential of the login in `dir`.
+/// Prints the credential of the login in `dir`, and leaves a companion for the kubectl that asked.
 pub(crate) fn run(dir: &Path) -> Outcome {
+    let companion = Companion::wanted();
+    give(dir)?;
+    if let Some(companion) = companion {
+        companion.leave(dir);
+    }
+    Ok(())
+}
+
+fn give(dir: &Path) -> Outcome {
     if let Some(certificate) = login::certificate(dir)?.filter(|c| c.is_fresh(now())) {
         return print(&certificate, &login::key(dir)?);
     }

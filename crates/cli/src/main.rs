@@ -4,6 +4,7 @@ mod args;
 mod client;
 mod clock;
 mod command;
+mod companion;
 mod config;
 mod credential;
 mod exit;

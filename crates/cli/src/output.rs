@@ -87,6 +87,13 @@ pub(crate) fn talk(text: &str) {
     }
 }
 
+/// Says one line on a terminal that another program is using, which may have made it raw: the carriage
+/// return does what the terminal then does not. Fails when the terminal is gone.
+pub(crate) fn notice(text: &str) -> io::Result<()> {
+    let line = format!("{}\r\n", escape(text));
+    io::stderr().lock().write_all(line.as_bytes())
+}
+
 /// Says what went wrong and what to do, on stderr.
 pub(crate) fn fail(fail: &Fail) {
     if fail.of_kind() == Kind::BrokenPipe {

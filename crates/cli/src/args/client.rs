@@ -117,13 +117,32 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = "\
 kubectl runs this itself: your kubeconfig names it as an exec credential plugin. It prints an
-ExecCredential (client.authentication.k8s.io/v1) and nothing else.")]
+ExecCredential (client.authentication.k8s.io/v1) and nothing else. On a terminal it leaves a small
+process that says when kubectl waits for an approval, and ends with kubectl; KUBESTILE_COMPANION=off
+switches that off.")]
 pub(crate) struct Credential {
     /// Directory of the login
     #[arg(long, value_name = "DIR", conflicts_with = "url")]
     pub(crate) login: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) gate: Gate,
+}
+
+/// `kubestile companion`
+#[derive(Debug, Args)]
+pub(crate) struct Companion {
+    /// Directory of the login
+    #[arg(long, value_name = "DIR")]
+    pub(crate) login: PathBuf,
+    /// The kubectl to end with
+    #[arg(long, value_name = "PID")]
+    pub(crate) parent: i32,
+    /// When it was started, in clock ticks since the machine was
+    #[arg(long, value_name = "TICKS")]
+    pub(crate) started: Option<u64>,
+    /// Only requests since then, in microseconds since 1970
+    #[arg(long, value_name = "MICROS")]
+    pub(crate) since: i64,
 }
 
 /// `kubestile completion`

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, header};
+use http::{HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_util::rt::TokioIo;
 use kubestile_authn::ClientPair;
 use kubestile_control::api;
+use kubestile_core::Timestamp;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use serde::de::DeserializeOwned;
@@ -49,6 +50,8 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     /// Its body.
     pub(crate) body: Bytes,
+    /// When the gate gave it, by its own clock, in whole seconds.
+    pub(crate) date: Option<Timestamp>,
 }
 
 impl Door {
@@ -243,6 +246,7 @@ where
     let exchange = async {
         let response = sender.send_request(request).await.map_err(broken)?;
         let status = response.status();
+        let date = response.headers().get(header::DATE).and_then(read_date);
         let body = Limited::new(response.into_body(), ANSWER_LIMIT);
         let body = body.collect().await.map_err(|error| {
             Fail::new(
@@ -253,6 +257,7 @@ where
         Ok(Answer {
             status,
             body: body.to_bytes(),
+            date,
         })
     };
     // The connection must be driven while the exchange takes place; it may end first.
@@ -261,6 +266,12 @@ where
         answer = &mut exchange => answer,
         _ended = connection => exchange.await,
     }
+}
+
+fn read_date(text: &HeaderValue) -> Option<Timestamp> {
+    let at = httpdate::parse_http_date(text.to_str().ok()?).ok()?;
+    let secs = at.duration_since(std::time::UNIX_EPOCH).ok()?.as_secs();
+    Some(Timestamp::from_secs(i64::try_from(secs).ok()?))
 }
 
 impl Answer {
