@@ -285,6 +285,42 @@ impl Person {
         stderr
     }
 
+    /// A call of the gate's own interface as this person; status and JSON.
+    pub fn call(
+        &self,
+        gate: &Gate,
+        method: &str,
+        path: &str,
+        body: Option<&serde_json::Value>,
+    ) -> (u16, serde_json::Value) {
+        let (certificate, key) = self.identity();
+        let identity = Some((certificate.as_str(), key.as_str()));
+        let mut connection = crate::raw::Raw::connect(gate.address(), &gate.ca(), identity);
+        let body = body.map(ToString::to_string).unwrap_or_default();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: gate\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        connection.send(head.as_bytes());
+        let answer = connection.answer();
+        let json = serde_json::from_slice(&answer.body).unwrap_or_default();
+        (answer.status, json)
+    }
+
+    /// Starts `kubectl` and does not wait for it.
+    pub fn start(&self, args: &[&str]) -> Waiting {
+        let child = self
+            .kubectl()
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("kubectl runs");
+        Waiting(Some(child))
+    }
+
     /// Certificate and key as the exec plugin gives them, PEM.
     pub fn identity(&self) -> (String, String) {
         let output = self
@@ -297,6 +333,43 @@ impl Person {
         let credential: serde_json::Value = serde_json::from_str(&json).expect("an ExecCredential");
         let text = |key: &str| credential["status"][key].as_str().expect("PEM").to_owned();
         (text("clientCertificateData"), text("clientKeyData"))
+    }
+}
+
+/// A command that was started; it is ended with the test if it has not ended by itself.
+pub struct Waiting(Option<Child>);
+
+impl Waiting {
+    /// Waits for its end: exit code, stdout and stderr together.
+    pub fn ended(mut self) -> (i32, String) {
+        let output = self.0.take().expect("a child").wait_with_output();
+        let output = output.expect("its output");
+        let text = [output.stdout, output.stderr].concat();
+        let code = output.status.code().unwrap_or(-1);
+        (code, String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// Whether it still runs.
+    pub fn runs(&mut self) -> bool {
+        let child = self.0.as_mut().expect("a child");
+        child.try_wait().expect("a status").is_none()
+    }
+
+    /// Ends it, as Ctrl-C does.
+    pub fn give_up(mut self) {
+        if let Some(mut child) = self.0.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 

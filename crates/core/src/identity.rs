@@ -103,6 +103,12 @@ impl JobFunction {
                 .is_none_or(|n| n.as_str() == namespace)
     }
 
+    /// Whether it is about the gate alone (approving, looking after security, emergencies): then no cluster
+    /// knows it, and it does not go upstream. The gate's account may not even name such a group there.
+    pub fn is_for_the_gate(&self) -> bool {
+        matches!(self.role.as_str(), "approver" | "break-glass" | "security")
+    }
+
     /// The group that carries it upstream.
     pub fn upstream_group(&self) -> String {
         match &self.namespace {
@@ -289,6 +295,13 @@ mod tests {
             !shop.covers(&prod, ""),
             "a namespace's function gives nothing cluster-wide"
         );
+        for ours in ["approver", "approver:shop", "security", "break-glass@prod"] {
+            assert!(
+                ours.parse::<JobFunction>().unwrap().is_for_the_gate(),
+                "{ours}"
+            );
+        }
+        assert!(!shop.is_for_the_gate());
         let viewer: JobFunction = "viewer".parse().unwrap();
         assert!(viewer.covers(&prod, "") && viewer.covers(&dev, "x"));
         for bad in [

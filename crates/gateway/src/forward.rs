@@ -85,6 +85,7 @@ impl Judged {
         let mut groups: Vec<String> = identity
             .functions
             .iter()
+            .filter(|f| !f.is_for_the_gate())
             .filter(|f| match f.namespace().filter(|_| all) {
                 Some(own) => f.covers(cluster, own.as_str()),
                 None => f.covers(cluster, namespace),
