@@ -12,6 +12,7 @@
 //! every request.
 
 mod authority;
+pub mod browser;
 mod certificate;
 mod certificate_request;
 mod client_key;
@@ -35,4 +36,4 @@ pub use client_tls::{ClientPair, GateTrust, client_tls};
 pub use credential::Presented;
 pub use peer::{PeerAddress, PeerCertificate};
 pub use tls::{ServerKeys, TlsError, TlsVersion, server_tls};
-pub use verify::{AuthnError, verify_again, verify_certificate, verify_token};
+pub use verify::{AuthnError, verify_again, verify_browser, verify_certificate, verify_token};

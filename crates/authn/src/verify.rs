@@ -72,6 +72,32 @@ pub fn verify_token(
     ))
 }
 
+/// Verifies that a browser's cookie, which the gate knows as one of session `browser_session` until
+/// `browser_ends`, proves `session` at `now`.
+///
+/// # Errors
+/// If the session is another's or has ended, the browser was signed out by the time, or the person is
+/// not the session's.
+pub fn verify_browser(
+    browser_session: SessionId,
+    browser_ends: Timestamp,
+    session: &Session,
+    identity: impl Into<Arc<Identity>>,
+    now: Timestamp,
+) -> Result<VerifiedIdentity, AuthnError> {
+    let identity = identity.into();
+    belongs(browser_session, session, &identity)?;
+    session.check(now).map_err(AuthnError::SessionEnded)?;
+    if now >= browser_ends {
+        return Err(AuthnError::TokenExpired);
+    }
+    Ok(VerifiedIdentity::assertion(
+        identity,
+        session,
+        Credential::Browser,
+    ))
+}
+
 /// Verifies that what was verified before still holds at `now`: the session has not ended, and `identity`
 /// is its person as they stand now. The credential is not asked for again: a certificate that was renewed
 /// meanwhile ends nothing.

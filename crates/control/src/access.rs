@@ -81,6 +81,15 @@ fn visible(app: &App, caller: &Caller, query: &ListQuery, seen: u64) -> AccessLi
     }
 }
 
+/// Those that wait and that the caller may see, the latest first.
+pub(crate) fn waiting(app: &App, caller: &Caller) -> AccessList {
+    let query = ListQuery {
+        waiting: true,
+        ..ListQuery::default()
+    };
+    visible(app, caller, &query, 0)
+}
+
 /// What `GET /v1/access` is asked for.
 #[derive(Debug, Default)]
 struct ListQuery {

@@ -1,6 +1,7 @@
 //! The wire types, for both sides. Times are RFC 3339; unknown fields of requests are refused.
 
 mod access;
+mod browser;
 
 use kubestile_core::identity::{Assurance, Credential, IdentityKind};
 use kubestile_core::{ClusterName, JobFunction, PersonId, Secret, SessionId, Timestamp};
@@ -10,6 +11,7 @@ pub use access::{
     AccessEntry, AccessList, AccessStats, ApproveRequest, AskAnswer, AskRequest, Askable,
     DenyRequest, ExtendRequest, GrantEntry, GrantList, ReviewRequest, Rights,
 };
+pub use browser::{BrowserAnswer, BrowserRequest};
 
 /// `POST /v1/login`.
 #[derive(Debug, Serialize, Deserialize)]

@@ -4,14 +4,15 @@
 use std::net::IpAddr;
 
 use axum::extract::FromRequestParts;
-use http::StatusCode;
 use http::header::{AUTHORIZATION, USER_AGENT};
 use http::request::Parts;
+use http::{HeaderMap, StatusCode};
 use kubestile_authn::{
-    AuthnError, PeerAddress, PeerCertificate, Presented, verify_certificate, verify_token,
+    AuthnError, PeerAddress, PeerCertificate, Presented, verify_browser, verify_certificate,
+    verify_token,
 };
 use kubestile_core::event::Actor;
-use kubestile_core::{Identity, SessionId, VerifiedIdentity};
+use kubestile_core::{Identity, SessionId, Timestamp, VerifiedIdentity};
 use kubestile_store::SessionHandle;
 
 use crate::error::ApiError;
@@ -38,10 +39,31 @@ pub(crate) struct Caller {
     pub(crate) who: VerifiedIdentity,
     pub(crate) session: SessionHandle,
     pub(crate) from: IpAddr,
+    /// Until when what was shown proves the session by itself: a certificate is renewed while the session
+    /// lasts, a token is not.
+    pub(crate) until: Timestamp,
     user_agent: String,
 }
 
 impl Caller {
+    /// Whoever sits at a browser that was signed in for `session` until `ends`.
+    pub(crate) fn at_browser(
+        app: &App,
+        headers: &HeaderMap,
+        from: IpAddr,
+        (session, ends): (SessionId, Timestamp),
+    ) -> Result<Self, AuthnError> {
+        let (handle, identity) = look_up(app, session)?;
+        let who = verify_browser(session, ends, handle.session(), identity, app.now())?;
+        Ok(Self {
+            who,
+            session: handle,
+            from,
+            until: ends,
+            user_agent: user_agent(headers),
+        })
+    }
+
     /// A refusal of something that this caller may not do, once it is recorded.
     pub(crate) async fn refused(&self, app: &App, refusal: ApiError) -> ApiError {
         let actor = Actor::new(&self.who, self.from, &self.user_agent);
@@ -73,28 +95,33 @@ impl FromRequestParts<App> for Caller {
         let authorization = parts.headers.get_all(AUTHORIZATION);
         let authorization = authorization.iter().map(|value| value.as_bytes());
         let presented = Presented::choose(certificate, authorization)?;
-        let (who, session) = verify(app, &presented)?;
-        let user_agent = parts.headers.get(USER_AGENT);
-        let user_agent = user_agent.and_then(|value| value.to_str().ok());
+        let (who, session, until) = verify(app, &presented)?;
         Ok(Self {
             who,
             session,
             from,
-            user_agent: words(user_agent.unwrap_or_default(), 256),
+            until,
+            user_agent: user_agent(&parts.headers),
         })
     }
+}
+
+fn user_agent(headers: &HeaderMap) -> String {
+    let value = headers.get(USER_AGENT).and_then(|v| v.to_str().ok());
+    words(value.unwrap_or_default(), 256)
 }
 
 fn verify(
     app: &App,
     presented: &Presented,
-) -> Result<(VerifiedIdentity, SessionHandle), AuthnError> {
+) -> Result<(VerifiedIdentity, SessionHandle, Timestamp), AuthnError> {
     let now = app.now();
     match presented {
         Presented::Certificate(certificate) => {
             let (session, identity) = look_up(app, certificate.session)?;
             let who = verify_certificate(certificate, session.session(), identity, now)?;
-            Ok((who, session))
+            let until = session.session().expires;
+            Ok((who, session, until))
         }
         Presented::Token(digest) => {
             let token = app.store.token(digest).ok_or(AuthnError::UnknownToken)?;
@@ -106,7 +133,7 @@ fn verify(
                 identity,
                 now,
             )?;
-            Ok((who, session))
+            Ok((who, session, token.expires))
         }
     }
 }

@@ -78,6 +78,17 @@ impl ApiError {
         self
     }
 
+    /// What to do.
+    pub(crate) fn advice(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    /// When to try again, as the header says it.
+    pub(crate) fn retry_after(&self) -> Option<HeaderValue> {
+        let wait = self.retry_after?;
+        Some(HeaderValue::from(wait.as_secs().saturating_add(1)))
+    }
+
     /// The status that goes with it.
     pub fn status(&self) -> StatusCode {
         self.status
@@ -98,6 +109,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
+        let retry_after = self.retry_after();
         let mut body = json!({ "error": self.error });
         if let (Some(hint), Some(object)) = (self.hint, body.as_object_mut()) {
             object.insert("hint".to_owned(), hint.into());
@@ -110,9 +122,8 @@ impl IntoResponse for ApiError {
                 HeaderValue::from_static("Bearer realm=\"kubestile\""),
             );
         }
-        if let Some(wait) = self.retry_after {
-            let secs = wait.as_secs().saturating_add(1);
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(secs));
+        if let Some(wait) = retry_after {
+            headers.insert(header::RETRY_AFTER, wait);
         }
         response
     }

@@ -29,6 +29,7 @@ mod socket;
 mod state;
 mod status;
 mod token;
+mod web;
 
 pub use error::ApiError;
 pub use keeper::keep;

@@ -10,12 +10,12 @@ use http::{HeaderValue, StatusCode, header};
 
 use crate::error::ApiError;
 use crate::state::{App, ControlState};
-use crate::{access, clusters, grants, login, people, renew, sessions, status, token};
+use crate::{access, clusters, grants, login, people, renew, sessions, status, token, web};
 
 /// Largest body, in bytes.
 const BODY_LIMIT: usize = 64 * 1024;
 
-/// The paths for people, all under `/v1/`. The listener must put
+/// The paths for people: the interface under `/v1/`, and the pages. The listener must put
 /// [`PeerCertificate`](kubestile_authn::PeerCertificate) and
 /// [`PeerAddress`](kubestile_authn::PeerAddress) beside every request; without them nobody is
 /// answered.
@@ -41,7 +41,8 @@ pub fn router(state: ControlState) -> Router {
         .route("/v1/grants/{id}", get(grants::show))
         .route("/v1/grants/{id}/revoke", post(grants::revoke))
         .route("/v1/grants/{id}/extend", post(grants::extend))
-        .route("/v1/grants/{id}/review", post(grants::review));
+        .route("/v1/grants/{id}/review", post(grants::review))
+        .merge(web::routes());
     finish(routes, state)
 }
 

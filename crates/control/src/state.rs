@@ -12,6 +12,7 @@ use kubestile_store::Store;
 use kubestile_store::audit::AuditLog;
 
 use crate::limiter::Limiter;
+use crate::web::Browsers;
 
 /// Says what time it is.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -115,6 +116,7 @@ impl Default for Settings {
 pub(crate) struct App {
     state: Arc<ControlState>,
     limits: Arc<Limits>,
+    browsers: Arc<Browsers>,
 }
 
 /// What is counted, each in a table of bounded size.
@@ -122,6 +124,7 @@ pub(crate) struct Limits {
     pub(crate) logins: Limiter<Source>,
     pub(crate) renewals: Limiter<Source>,
     pub(crate) tokens: Limiter<SessionId>,
+    pub(crate) browsers: Limiter<SessionId>,
 }
 
 impl App {
@@ -134,15 +137,21 @@ impl App {
                 settings.failed_logins.saturating_mul(6),
             ),
             tokens: Limiter::new(10, u32::MAX),
+            browsers: Limiter::new(10, u32::MAX),
         };
         Self {
             state: Arc::new(state),
             limits: Arc::new(limits),
+            browsers: Arc::default(),
         }
     }
 
     pub(crate) fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    pub(crate) fn browsers(&self) -> &Browsers {
+        &self.browsers
     }
 
     pub(crate) fn now(&self) -> Timestamp {

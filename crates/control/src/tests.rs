@@ -6,6 +6,7 @@ mod login;
 mod renew;
 mod sessions;
 mod socket;
+mod web;
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -65,7 +65,7 @@ pub enum Event {
     },
     /// A session began or ended.
     Session {
-        /// `started`, `renewed`, `token-issued`, `ended`; with `-failed` behind it, the one that was
+        /// `started`, `renewed`, `token-issued`, `browser-started`, `browser-ended`, `ended`; with `-failed` behind it, the one that was
         /// recorded before was not made.
         change: String,
         /// The session.

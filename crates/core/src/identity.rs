@@ -214,6 +214,8 @@ pub enum Credential {
     Certificate,
     /// A bearer token of ours, for load balancers that end TLS.
     BearerToken,
+    /// The cookie of a browser that was signed in with the session; for the gate's own pages only.
+    Browser,
 }
 
 /// Proof that a request comes from this identity, in this session, now.
