@@ -1,5 +1,6 @@
 //! The command line as it is typed. Nothing here looks at the machine: that is the commands' work.
 
+pub(crate) mod access;
 pub(crate) mod admin;
 pub(crate) mod advance;
 pub(crate) mod assess;
@@ -27,6 +28,8 @@ Start here:
   kubestile assess                      where the current context's cluster stands; changes nothing
   kubestile up                          put a gate before the current context's cluster
   kubestile login URL --code CODE       log in; kubectl, helm and k9s then just work
+  kubestile access                      what you have, and what you may ask for
+  kubestile approvals                   what waits for an approval
   kubestile audit search --since 1h     what was asked, and what was decided
   kubestile audit verify                prove that nobody altered the log
 
@@ -75,6 +78,21 @@ pub(crate) enum Command {
     /// Say what a kubectl waits for; `kubestile credential` starts it
     #[command(hide = true)]
     Companion(client::Companion),
+    /// List what waits for an approval
+    Approvals(access::Approvals),
+    /// Approve a request, after a look at it
+    Approve(access::Approve),
+    /// Deny a request, with a reason
+    Deny(access::Deny),
+    /// Ask for a job function for a while, and wait for the answer
+    Request(access::Request),
+    /// List, end, extend and review grants
+    #[command(subcommand)]
+    Grants(access::Grants),
+    /// Show what you have, until when, and what you may ask for
+    Access(access::Access),
+    /// Take rights in an emergency, before everybody's eyes
+    BreakGlass(access::BreakGlass),
     /// Add people, give them job functions and login codes
     #[command(subcommand)]
     People(admin::People),

@@ -1,17 +1,23 @@
 //! One file per command: each turns what was typed into calls, and what came back into output.
 
+mod access;
 mod advance;
+mod approvals;
 mod assess;
 mod audit;
+mod break_glass;
+mod browser;
 mod cluster;
 mod completion;
 mod config;
 mod credential;
 mod docs;
+mod grants;
 mod login;
 mod logout;
 mod people;
 mod policy;
+mod request;
 mod roles;
 mod server;
 mod sessions;
@@ -19,9 +25,11 @@ mod up;
 mod version;
 mod whoami;
 
+use crate::args::client::Gate;
 use crate::args::{Command, StateDir};
 use crate::client::Door;
 use crate::exit::Outcome;
+use crate::login::Login;
 
 /// Runs a command.
 pub(crate) fn run(command: Command) -> Outcome {
@@ -38,6 +46,13 @@ pub(crate) fn run(command: Command) -> Outcome {
             crate::companion::run(&args);
             Ok(())
         }
+        Command::Approvals(args) => approvals::run(args),
+        Command::Approve(args) => approvals::approve(&args),
+        Command::Deny(args) => approvals::deny(&args),
+        Command::Request(args) => request::run(&args),
+        Command::Grants(args) => grants::run(&args),
+        Command::Access(args) => access::run(&args),
+        Command::BreakGlass(args) => break_glass::run(&args),
         Command::People(args) => people::run(args),
         Command::Cluster(args) => cluster::run(args),
         Command::Roles(args) => roles::run(args),
@@ -63,6 +78,13 @@ fn block_on<T>(task: impl Future<Output = Outcome<T>>) -> Outcome<T> {
 /// The admin socket of the gate whose state is there.
 fn admin(state: &StateDir) -> Outcome<Door> {
     Ok(Door::Admin(state.path()?.join(crate::serve::ADMIN_SOCKET)))
+}
+
+/// The gate as the person who is logged in.
+async fn own(gate: &Gate) -> Outcome<Door> {
+    let login = Login::find(gate.url.as_ref())?;
+    let certificate = crate::credential::current(&login).await?;
+    login.door(Some(&certificate))
 }
 
 /// How long ago, as kubectl shows ages.

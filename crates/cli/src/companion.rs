@@ -2,7 +2,7 @@
 //! credential plugin, which has kubectl's stderr, leaves this small process on a terminal: it asks the
 //! gate what waits in this session, says it, and ends with kubectl, whatever happens.
 
-mod notices;
+pub(crate) mod notices;
 mod parent;
 mod sockets;
 

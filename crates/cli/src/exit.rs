@@ -15,6 +15,8 @@ pub(crate) enum Kind {
     Usage,
     /// A cluster stands below the stage that was asked for.
     Below,
+    /// A request for access was denied, expired or was taken back.
+    Denied,
     /// A configuration, policy or kubeconfig file is not as it must be (`EX_USAGE` of sysexits).
     Config,
     /// Evidence does not hold: the log, a proof, a policy test (`EX_DATAERR`).
@@ -33,6 +35,7 @@ impl Kind {
             Self::Failure => 1,
             Self::Usage => 2,
             Self::Below => 3,
+            Self::Denied => 4,
             Self::Config => 64,
             Self::Verification => 65,
             Self::Unavailable => 69,
@@ -47,6 +50,7 @@ Exit codes:
    1  failed, or refused by the gate
    2  wrong usage
    3  the cluster stands below the stage of `assess --fail-below`
+   4  what `request` asked for was denied, expired or was taken back
   64  a configuration, policy or kubeconfig file is wrong
   65  verification failed: the log, a proof or a policy test does not hold
   69  a gate, cluster or socket does not answer";
@@ -189,6 +193,7 @@ mod tests {
             Kind::Failure,
             Kind::Usage,
             Kind::Below,
+            Kind::Denied,
             Kind::Config,
             Kind::Verification,
             Kind::Unavailable,

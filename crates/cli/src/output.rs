@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::ValueEnum;
 use serde::Serialize;
@@ -215,6 +216,36 @@ impl Progress {
             let _closed = write!(err, "\r\u{1b}[K");
             let _closed = err.flush();
         }
+    }
+}
+
+/// A sign that something goes on, for a person who looks at it; nothing elsewhere.
+pub(crate) struct Spinner(indicatif::ProgressBar);
+
+impl Spinner {
+    /// Begins.
+    pub(crate) fn start(text: &str) -> Self {
+        // Hidden where stderr is no terminal.
+        let spinner = Self(indicatif::ProgressBar::new_spinner());
+        spinner.show(text);
+        spinner.0.enable_steady_tick(Duration::from_millis(120));
+        spinner
+    }
+
+    /// Beside the sign, from now on.
+    pub(crate) fn show(&self, text: &str) {
+        self.0.set_message(escape(text).into_owned());
+    }
+
+    /// On a line of its own, which stays.
+    pub(crate) fn say(&self, text: &str) {
+        self.0.suspend(|| talk(text));
+    }
+}
+
+impl Drop for Spinner {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
     }
 }
 

@@ -349,3 +349,48 @@ fn a_stopped_gate_leaves_a_log_that_verifies_and_starts_again() {
     assert_eq!(again.admin_json(&["audit", "verify"])["good"], true);
     drop(ana);
 }
+
+#[test]
+fn a_person_sees_what_they_have_and_what_waits() {
+    let gate = Gate::start();
+    let ana = gate.person("ana");
+    let rights: Value = serde_json::from_str(&ok(&ana.run(&["access", "-o", "json"]))).unwrap();
+    assert_eq!(rights["person"], "ana");
+    assert!(ok(&ana.run(&["access"])).contains("always          viewer"));
+    for (args, said) in [
+        (vec!["approvals"], "nothing waits"),
+        (vec!["approvals", "list", "--all"], "nothing waits"),
+        (vec!["grants", "list", "-n", "shop"], "no grants"),
+    ] {
+        let output = ana.run(&args);
+        assert_eq!(ok(&output), "", "{args:?}");
+        assert!(texts(&output).1.contains(said), "{args:?}");
+    }
+    // A gate named in the environment is no argument beside a subcommand.
+    let mut stats = program(ana.home.path());
+    stats.args(["approvals", "stats", "-o", "json"]);
+    stats.env("KUBESTILE_GATE", &gate.url);
+    let stats: Value = serde_json::from_str(&ok(&stats.output().unwrap())).unwrap();
+    assert_eq!(stats["asked"], 0);
+    for args in [
+        vec!["approvals", "show", "7K2P-9QXD-M4TC"],
+        vec!["approve", "7K2P-9QXD-M4TC", "--yes"],
+        vec!["deny", "7K2P-9QXD-M4TC", "--reason", "no"],
+        vec!["approvals", "withdraw", "7K2P-9QXD-M4TC"],
+    ] {
+        let output = ana.run(&args);
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        let said = texts(&output).1;
+        assert!(
+            said.contains("there is no such request"),
+            "{args:?}: {said}"
+        );
+    }
+    let asked = ["--role", "operator", "-n", "shop", "--for", "1h"];
+    let output = ana.run(&[["request"].as_slice(), &asked].concat());
+    assert_eq!(output.status.code(), Some(1), "{}", texts(&output).1);
+    let glass = [["break-glass", "--reason", "down"].as_slice(), &asked].concat();
+    let output = ana.run(&glass);
+    assert_eq!(output.status.code(), Some(2), "nobody to ask");
+    assert!(texts(&output).1.contains("EVERYBODY IS TOLD"));
+}

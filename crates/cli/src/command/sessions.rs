@@ -4,13 +4,12 @@ use http::Method;
 use kubestile_control::api::{EndAnswer, EndRequest, SessionEntry, SessionList};
 use kubestile_core::SessionId;
 
-use super::{admin, age, block_on, left};
-use crate::args::client::{Gate, Sessions};
+use super::{admin, age, block_on, left, own};
+use crate::args::client::Sessions;
 use crate::client::Door;
 use crate::exit::{Fail, Outcome};
-use crate::login::Login;
+use crate::output;
 use crate::output::{Format, Table};
-use crate::{credential, output};
 
 /// Lists or ends sessions.
 pub(super) fn run(args: &Sessions) -> Outcome {
@@ -50,13 +49,6 @@ pub(super) fn run(args: &Sessions) -> Outcome {
             }
         }),
     }
-}
-
-/// The gate as the person who is logged in.
-async fn own(gate: &Gate) -> Outcome<Door> {
-    let login = Login::find(gate.url.as_ref())?;
-    let certificate = credential::current(&login).await?;
-    login.door(Some(&certificate))
 }
 
 async fn end(door: &Door, session: SessionId) -> Outcome {

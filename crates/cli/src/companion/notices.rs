@@ -10,7 +10,7 @@ const MOST: usize = 4096;
 
 /// What ends the wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum GiveUp {
+pub(crate) enum GiveUp {
     /// Ctrl-C.
     CtrlC,
     /// A command elsewhere: the terminal is raw.
@@ -84,7 +84,8 @@ impl Notices {
     }
 }
 
-fn waiting(entry: &AccessEntry, give_up: GiveUp) -> String {
+/// That it waits.
+pub(crate) fn waiting(entry: &AccessEntry, give_up: GiveUp) -> String {
     let what = entry.what.strip_prefix("kubectl ").unwrap_or(&entry.what);
     let may = match (entry.approvers.as_slice(), entry.quorum) {
         ([], 0 | 1) => String::new(),
@@ -105,7 +106,8 @@ fn waiting(entry: &AccessEntry, give_up: GiveUp) -> String {
     )
 }
 
-fn approved(entry: &AccessEntry, name: &str, nth: usize) -> String {
+/// That this person approved it, as the `nth`.
+pub(crate) fn approved(entry: &AccessEntry, name: &str, nth: usize) -> String {
     let more = usize::from(entry.quorum.max(1)).saturating_sub(nth);
     if more == 0 || entry.state == "approved" {
         return format!("kubestile: approved by {name}");
