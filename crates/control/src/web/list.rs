@@ -74,12 +74,13 @@ fn command(group: &[&AccessEntry], now: Timestamp) -> Html {
     };
     let about = match (group.len(), &first.command) {
         (2.., Some(command)) => Html::new()
+            .lit("for ")
             .text(&group.len().to_string())
             .lit(" requests of one command: <strong>")
             .text(command)
             .lit("</strong>"),
-        _ if first.kind == "grant" => Html::new().lit("a grant"),
-        _ => Html::new().lit("one request"),
+        _ if first.kind == "grant" => Html::new().lit("for a grant"),
+        _ => Html::new().lit("to run this"),
     };
     let cluster = first.cluster.as_ref().map_or_else(Html::new, |cluster| {
         Html::new()
@@ -90,7 +91,7 @@ fn command(group: &[&AccessEntry], now: Timestamp) -> Html {
     Html::new()
         .lit("<section class=\"card\">\n<p class=\"asks\"><strong>")
         .text(&first.requester)
-        .lit("</strong> asks for ")
+        .lit("</strong> asks ")
         .with(about)
         .with(cluster)
         .lit("</p>\n<ul class=\"requests\">\n")
