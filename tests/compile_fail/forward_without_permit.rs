@@ -2,7 +2,7 @@
 //! A denial is not a permit.
 use std::sync::Arc;
 
-use hyper::body::Incoming;
+use kubestile_gateway::body::ClientBody;
 use kubestile_core::Denial;
 use kubestile_gateway::Gate;
 use kubestile_gateway::forward::{Judged, forward};
@@ -13,7 +13,7 @@ pub async fn denied(
     denial: Denial,
     recorded: Recorded,
     judged: Judged,
-    request: http::Request<Incoming>,
+    request: http::Request<ClientBody>,
 ) {
     let _ = forward(gate, denial, recorded, judged, request).await;
 }

@@ -2,7 +2,7 @@
 //! Nothing is forwarded without the receipt that records it.
 use std::sync::Arc;
 
-use hyper::body::Incoming;
+use kubestile_gateway::body::ClientBody;
 use kubestile_core::Permit;
 use kubestile_gateway::Gate;
 use kubestile_gateway::forward::{Judged, forward};
@@ -11,7 +11,7 @@ pub async fn unrecorded(
     gate: &Arc<Gate>,
     permit: Permit,
     judged: Judged,
-    request: http::Request<Incoming>,
+    request: http::Request<ClientBody>,
 ) {
     let _ = forward(gate, permit, judged, request).await;
 }

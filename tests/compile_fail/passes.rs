@@ -2,7 +2,7 @@
 //! The same call with both proofs compiles: what fails above fails for the reason given there.
 use std::sync::Arc;
 
-use hyper::body::Incoming;
+use kubestile_gateway::body::ClientBody;
 use kubestile_core::Permit;
 use kubestile_gateway::Gate;
 use kubestile_gateway::forward::{Judged, forward};
@@ -13,7 +13,7 @@ pub async fn proven(
     permit: Permit,
     recorded: Recorded,
     judged: Judged,
-    request: http::Request<Incoming>,
+    request: http::Request<ClientBody>,
 ) {
     let _ = forward(gate, permit, recorded, judged, request).await;
 }

@@ -2,7 +2,7 @@
 //! One permit forwards one request: it is moved into `forward` and cannot be cloned.
 use std::sync::Arc;
 
-use hyper::body::Incoming;
+use kubestile_gateway::body::ClientBody;
 use kubestile_core::Permit;
 use kubestile_gateway::Gate;
 use kubestile_gateway::forward::{Judged, forward};
@@ -13,7 +13,7 @@ pub async fn twice(
     permit: Permit,
     recorded: [Recorded; 2],
     judged: [Judged; 2],
-    requests: [http::Request<Incoming>; 2],
+    requests: [http::Request<ClientBody>; 2],
 ) {
     let [first, second] = recorded;
     let [one, two] = judged;
