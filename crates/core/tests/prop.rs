@@ -2,11 +2,13 @@
 //! the bytes of records.
 #![expect(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     clippy::string_slice,
     reason = "a test binary may panic"
 )]
 
 mod prop {
+    mod approvals;
     mod impersonation;
     mod records;
     mod requests;
