@@ -352,3 +352,6 @@ fn to_json(request: &AccessRequest) -> Result<String, StoreError> {
 
 /// Access requests in memory, with those who wait for a change.
 pub(super) type Requests = HashMap<AccessId, watch::Sender<Arc<AccessRequest>>>;
+
+#[cfg(test)]
+mod tests;
