@@ -90,6 +90,29 @@ fn it_ends_with_kubectl_though_the_gate_does_not_answer() {
 }
 
 #[test]
+fn on_a_raw_terminal_only_kubectl_is_spoken_for_and_ctrl_c_is_not_promised() {
+    let gate = Gate::start();
+    let info = ("KUBERNETES_EXEC_INFO", "{}");
+    let (screen, terminal) = (Terminal::open(), Terminal::open());
+    screen.make_raw();
+    terminal.make_raw();
+    let other = Kubectl::with(&gate, "k9s", screen.stdio(), &[info]);
+    let kubectl = Kubectl::with(&gate, "kubectl", terminal.stdio(), &[info]);
+    gate.say(&[entry("waiting", &[])]);
+    let end = "to give up, elsewhere: kubestile approvals withdraw 7K2P-0000-0001\r\n";
+    eventually("the line", || terminal.text().ends_with(end).then_some(()));
+    // Both have been told by the gate, in whatever order, once each asks anew.
+    let calls = gate.calls();
+    gate.say(&[entry("waiting", &[])]);
+    eventually("further calls", || {
+        (gate.calls() >= calls + 2).then_some(())
+    });
+    assert_eq!(screen.text(), "");
+    other.end();
+    kubectl.end();
+}
+
+#[test]
 fn there_is_none_without_a_terminal_or_without_kubectl_or_when_it_is_switched_off() {
     let gate = Gate::start();
     let terminal = Terminal::open();
@@ -100,7 +123,7 @@ fn there_is_none_without_a_terminal_or_without_kubectl_or_when_it_is_switched_of
         (terminal.stdio(), vec![]),
         (terminal.stdio(), vec![info, off]),
     ] {
-        let kubectl = Kubectl::with(&gate, stderr, &env);
+        let kubectl = Kubectl::with(&gate, "sh", stderr, &env);
         assert_eq!(companion_of(kubectl.pid()), None, "{env:?}");
         kubectl.end();
     }
@@ -125,12 +148,17 @@ struct Kubectl {
 
 impl Kubectl {
     fn start(gate: &Gate, terminal: &Terminal) -> Self {
-        Self::with(gate, terminal.stdio(), &[("KUBERNETES_EXEC_INFO", "{}")])
+        let info = ("KUBERNETES_EXEC_INFO", "{}");
+        Self::with(gate, "sh", terminal.stdio(), &[info])
     }
 
-    fn with(gate: &Gate, stderr: Stdio, env: &[(&str, &str)]) -> Self {
-        let mut child = Command::new("sh")
-            .args(["-c", "\"$0\" credential --login \"$1\"; echo; exec cat"])
+    fn with(gate: &Gate, name: &str, stderr: Stdio, env: &[(&str, &str)]) -> Self {
+        // The kernel knows a program by the name that it is started under.
+        let program = gate.home.path().join(name);
+        let _there_already = std::os::unix::fs::symlink("/bin/sh", &program);
+        let script = "\"$0\" credential --login \"$1\"; echo; while read -r line; do :; done";
+        let mut child = Command::new(program)
+            .args(["-c", script])
             .arg(env!("CARGO_BIN_EXE_kubestile"))
             .arg(gate.login())
             .env_clear()
@@ -234,6 +262,14 @@ impl Terminal {
 
     fn stdio(&self) -> Stdio {
         self.inside.try_clone().unwrap().into()
+    }
+
+    /// As `kubectl exec -it` does, and programs that fill the screen.
+    fn make_raw(&self) {
+        use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
+        let mut modes = tcgetattr(&self.inside).unwrap();
+        modes.make_raw();
+        tcsetattr(&self.inside, OptionalActions::Now, &modes).unwrap();
     }
 
     fn text(&self) -> String {

@@ -386,6 +386,9 @@ fn a_person_sees_what_they_have_and_what_waits() {
             "{args:?}: {said}"
         );
     }
+    let address = ok(&ana.run(&["approvals", "--open"]));
+    let entrance = format!("{}/enter#", gate.url);
+    assert!(address.starts_with(&entrance), "no screen here: {address}");
     let asked = ["--role", "operator", "-n", "shop", "--for", "1h"];
     let output = ana.run(&[["request"].as_slice(), &asked].concat());
     assert_eq!(output.status.code(), Some(1), "{}", texts(&output).1);

@@ -40,6 +40,9 @@ pub(crate) enum ApprovalsCommand {
         /// The request
         #[arg(value_name = "ID")]
         id: AccessId,
+        /// Open it in the browser, signed in by this session
+        #[arg(long, conflicts_with = "format")]
+        open: bool,
         #[command(flatten)]
         gate: Gate,
         #[command(flatten)]

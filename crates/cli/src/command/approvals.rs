@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use http::Method;
 use kubestile_control::api::{
-    AccessEntry, AccessList, AccessStats, ApproveRequest, DenyRequest, Empty,
+    AccessEntry, AccessList, AccessStats, ApproveRequest, BrowserAnswer, BrowserRequest,
+    DenyRequest, Empty,
 };
 use kubestile_core::{AccessId, Ttl};
-use serde::Deserialize;
 
 use super::{age, block_on, browser, left, own};
 use crate::args::access::{Approvals, ApprovalsCommand, ApprovalsList, Approve, Deny};
@@ -24,7 +24,15 @@ pub(super) fn run(args: Approvals) -> Outcome {
     match args.command {
         None => list(&args.list),
         Some(ApprovalsCommand::List(list)) => self::list(&list),
-        Some(ApprovalsCommand::Show { id, gate, output }) => {
+        Some(ApprovalsCommand::Show {
+            id,
+            open: true,
+            gate,
+            ..
+        }) => block_on(async { open(&own(&gate).await?, Some(id)).await }),
+        Some(ApprovalsCommand::Show {
+            id, gate, output, ..
+        }) => {
             let entry: AccessEntry = block_on(async { fetch(&own(&gate).await?, id).await })?;
             if output.format.is_data() {
                 return output::value(output.format, &entry);
@@ -135,18 +143,18 @@ async fn fetch(door: &Door, id: AccessId) -> Outcome<AccessEntry> {
     door.get(&format!("/v1/access/{id}")).await
 }
 
-/// The answer to `POST /v1/browser`.
-#[derive(Deserialize)]
-struct BrowserAnswer {
-    url: String,
+/// Signs a browser in by this session, at one request or at all that wait.
+async fn open(door: &Door, access: Option<AccessId>) -> Outcome {
+    let body = BrowserRequest { access };
+    let answer: BrowserAnswer = door.send(Method::POST, "/v1/browser", &body).await?;
+    browser::open(&answer.url, &left(answer.expires))
 }
 
 fn list(args: &ApprovalsList) -> Outcome {
     block_on(async {
         let door = own(&args.gate).await?;
         if args.open {
-            let answer: BrowserAnswer = door.send(Method::POST, "/v1/browser", &Empty {}).await?;
-            return browser::open(&answer.url);
+            return open(&door, None).await;
         }
         if args.watch {
             return watch(&door, args).await;

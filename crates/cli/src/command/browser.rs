@@ -3,6 +3,8 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use kubestile_core::Secret;
+
 use crate::exit::{Fail, Outcome};
 use crate::output;
 
@@ -10,7 +12,9 @@ use crate::output;
 const WATCH: Duration = Duration::from_secs(2);
 
 /// Opens a page that can be entered once, or prints its address where there is no browser.
-pub(super) fn open(url: &str) -> Outcome {
+/// `left` is how long it can be.
+pub(super) fn open(url: &Secret<String>, left: &str) -> Outcome {
+    let url = url.expose();
     let plain = url.bytes().all(|b| b.is_ascii_graphic());
     if !url.starts_with("https://") || !plain {
         return Err(Fail::failure("the gate gave no address of a page"));
@@ -19,7 +23,9 @@ pub(super) fn open(url: &str) -> Outcome {
         output::talk("opened in your browser");
         return Ok(());
     }
-    output::talk("no browser here; this address lets one browser in, once, soon after now:");
+    output::talk(&format!(
+        "no browser here; whoever opens this address first acts as you, for {left}:"
+    ));
     output::line(url)
 }
 
