@@ -163,8 +163,6 @@ impl Gate {
             "viewer",
             "--function",
             "operator:shop",
-            "--hold",
-            "refuse",
             "--dir",
         ])
         .arg(&state)

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -34,6 +35,20 @@ spec:
       containers:
       - {name: web, image: "docker.io/library/busybox:latest", imagePullPolicy: IfNotPresent,
          command: ["sh", "-c", "mkdir -p /www; echo hello > /www/index.html; exec httpd -f -p 8080 -h /www"]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: canary, namespace: shop}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: canary}}
+  template:
+    metadata: {labels: {app: canary}}
+    spec:
+      terminationGracePeriodSeconds: 0
+      containers:
+      - {name: canary, image: "docker.io/library/busybox:latest", imagePullPolicy: IfNotPresent,
+         command: ["sleep", "infinity"]}
 "#;
 
 /// Something to look at in a new cluster.
@@ -81,18 +96,43 @@ fn admin_kubectl(target: &Target) -> Command {
 
 /// Ana: reads everything, operates the shop.
 pub(super) fn log_in(gate: &Gate, home: &Path) -> Result<Person> {
+    say(&format!("\n$ kubestile login {}", gate.login.join(" ")));
+    log_in_as("ana", &gate.login, home, true)
+}
+
+/// Bob: reads everything, approves what others ask for.
+fn log_in_bob(gate: &Gate, home: &Path) -> Result<Person> {
+    let add = [
+        "people",
+        "add",
+        "bob",
+        "--function",
+        "viewer",
+        "--function",
+        "approver",
+    ];
+    let said = gate.admin(&add).stderr(Stdio::null()).output()?.stdout;
+    let said = String::from_utf8(said)?;
+    let login = said
+        .lines()
+        .find_map(|l| l.strip_prefix("kubestile login "));
+    let login = login.context("no login code for bob")?;
+    let words: Vec<String> = login.split_whitespace().map(str::to_owned).collect();
+    log_in_as("bob", &words, home, false)
+}
+
+fn log_in_as(name: &str, login: &[String], home: &Path, shown: bool) -> Result<Person> {
     let person = Person {
-        kubeconfig: home.join("ana.kubeconfig"),
-        home: home.join("ana"),
+        kubeconfig: home.join(format!("{name}.kubeconfig")),
+        home: home.join(name),
     };
     std::fs::create_dir_all(&person.home)?;
-    say(&format!("\n$ kubestile login {}", gate.login.join(" ")));
-    let status = person
-        .command(program())
-        .arg("login")
-        .args(&gate.login)
-        .status()?;
-    ensure!(status.success(), "the login failed");
+    let mut command = person.command(program());
+    command.arg("login").args(login);
+    if !shown {
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+    }
+    ensure!(command.status()?.success(), "the login of {name} failed");
     Ok(person)
 }
 
@@ -129,7 +169,6 @@ pub(super) fn play(target: &Target, gate: &Gate, person: &Person) -> Result<()> 
     };
     kubectl(&[&["get", "pods"], scope].concat(), true)?;
     if target.ours.is_some() {
-        kubectl(&["delete", "deployment", "web", "-n", "shop"], false)?;
         kubectl(
             &[
                 "exec",
@@ -142,6 +181,7 @@ pub(super) fn play(target: &Target, gate: &Gate, person: &Person) -> Result<()> 
             ],
             true,
         )?;
+        approve(target, gate, person)?;
     }
     say("\n$ kubestile audit search --person ana --verb delete");
     say(
@@ -151,6 +191,58 @@ pub(super) fn play(target: &Target, gate: &Gate, person: &Person) -> Result<()> 
     say("\n$ kubestile audit verify");
     say(text(&mut gate.admin(&["audit", "verify"]))?.trim_end());
     verify_with_go(gate)
+}
+
+/// What needs a second person: ana's command waits, bob looks and approves, and it goes on by itself.
+fn approve(target: &Target, gate: &Gate, ana: &Person) -> Result<()> {
+    let home = ana.home.parent().context("a home")?;
+    let bob = log_in_bob(gate, home)?;
+    let delete = ["delete", "deployment", "canary", "-n", "shop"];
+    say(&format!(
+        "\n$ kubectl {}     # ana: it waits",
+        delete.join(" ")
+    ));
+    let waiting = ana
+        .command(Command::new(&target.kubectl))
+        .args(delete)
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let id = waiting_id(&bob)?;
+    say(&format!(
+        "\n$ kubestile approvals show {id}     # bob, in another terminal"
+    ));
+    let show = ["approvals", "show", &id];
+    say(text(bob.command(program()).args(show))?.trim_end());
+    say(&format!("\n$ kubestile approve {id}"));
+    let approve = ["approve", &id, "--yes"];
+    say(text(bob.command(program()).args(approve))?.trim_end());
+    let ended = waiting.wait_with_output()?;
+    ensure!(
+        ended.status.success(),
+        "the approved command ended with {}",
+        ended.status
+    );
+    say("\n# and ana's command goes on:");
+    say(String::from_utf8_lossy(&ended.stdout).trim_end());
+    Ok(())
+}
+
+/// The id of the request that waits for bob.
+fn waiting_id(bob: &Person) -> Result<String> {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let list = text(bob.command(program()).args(["approvals", "-o", "json"]))?;
+        let list: serde_json::Value = serde_json::from_str(&list)?;
+        let first = list.pointer("/requests/0/id").and_then(|id| id.as_str());
+        if let Some(id) = first {
+            return Ok(id.to_owned());
+        }
+        ensure!(
+            Instant::now() < deadline,
+            "the command does not wait for an approval"
+        );
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 /// The same log, read by Go's own transparency log library.
