@@ -8,9 +8,10 @@ use kubestile_devcluster as devcluster;
 
 use crate::{tidy, workspace};
 
-/// Debian packages that the node of a test cluster needs, each with a file that tells that it is there.
-const PACKAGES: [(&str, &str); 3] = [
+/// Debian packages that the tests and the node of their cluster need, each with a file that tells that it is there.
+const PACKAGES: [(&str, &str); 4] = [
     ("runc", "/usr/sbin/runc"),
+    ("tmux", "/usr/bin/tmux"),
     ("containernetworking-plugins", "/usr/lib/cni/ptp"),
     ("busybox-static", "/bin/busybox"),
 ];

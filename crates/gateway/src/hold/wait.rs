@@ -219,6 +219,8 @@ async fn answer(
             State::Waiting => {}
             State::Approved { .. } => {
                 asked.withdraws = false;
+                // What is said beside kubectl in the terminal is to come before kubectl's own words.
+                tokio::time::sleep(NEWS_FIRST).await;
                 return Ok(current);
             }
             over => {
@@ -248,6 +250,9 @@ async fn answer(
         }
     }
 }
+
+/// How long the news of an approval has to reach the terminal before the request goes on.
+const NEWS_FIRST: Duration = Duration::from_millis(400);
 
 /// How soon a client is told to come again.
 const RETRY_SECS: u32 = 10;
