@@ -3,7 +3,7 @@
 use aws_lc_rs::digest::{SHA256, digest};
 
 /// SHA-256 of the parts, one after the other.
-pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+pub fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     let whole = parts.concat();
     let mut out = [0; 32];
     // The lengths are equal by the algorithm's definition; zip cannot leave anything out.

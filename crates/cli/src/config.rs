@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kubestile_authn::TlsVersion;
+use kubestile_control::OutsideConfig;
 use kubestile_core::ClusterName;
 use kubestile_gateway::Settings;
 
@@ -48,6 +49,8 @@ pub(crate) struct Config {
     pub(crate) check_every: Duration,
     /// Limits of the data plane.
     pub(crate) settings: Settings,
+    /// Tickets, notifications and pipelines.
+    pub(crate) outside: OutsideConfig,
     /// The server's own log: its form and its filter.
     pub(crate) logging: (LogFormat, String),
 }

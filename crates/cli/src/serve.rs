@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use kubestile_authn::Authority;
-use kubestile_control::{AdminSocket, ControlState, admin_router, serve_admin};
+use kubestile_control::{AdminSocket, ControlState, Outside, admin_router, serve_admin};
 use kubestile_core::Ttl;
 use kubestile_core::event::{Event, Record};
 use kubestile_gateway::{Gate, Listener, accept, health};
@@ -120,8 +120,7 @@ impl Server {
                 let gate = gate.clone();
                 Arc::new(move || gate.policies.load_full())
             },
-            // Without a system of tickets nobody can vouch for one.
-            tickets: Arc::new(|_, _, _| Box::pin(async { Ok(false) })),
+            outside: Arc::new(Outside::new(config.outside.clone())?),
             status: control::status(clusters.clone(), policies.clone(), address),
         };
         let admin = admin_socket(config)?;

@@ -22,9 +22,10 @@ use crate::error::ApiError;
 use crate::grants;
 use crate::journal::words;
 use crate::json::{Body, Segment};
+use crate::pipelines;
 use crate::state::App;
 
-pub(crate) use about::{Answering, abouts, may_answer, may_answer_terms, may_ask};
+pub(crate) use about::{Answering, abouts, may_answer, may_answer_terms, may_ask, risk};
 pub(crate) use ask::{ask, ask_for, break_glass, rights};
 pub(crate) use entry::{digest, entry};
 
@@ -178,7 +179,10 @@ pub(crate) async fn approve_as(
     };
     let approved = take_step(app, caller, request.id, step, change, choice.to_string()).await?;
     if let (Subject::Grant(_), Stands::Approved { .. }) = (&approved.subject, &approved.state) {
-        grants::start_approved(app, &approved).await?;
+        // A pipeline without a session comes again for it.
+        if !pipelines::comes_again(app, &approved) {
+            grants::start_approved(app, &approved).await?;
+        }
     }
     Ok(approved)
 }

@@ -2,6 +2,7 @@
 
 mod access;
 mod browser;
+mod exchange;
 
 use kubestile_core::identity::{Assurance, Credential, IdentityKind};
 use kubestile_core::{ClusterName, JobFunction, PersonId, Secret, SessionId, Timestamp};
@@ -12,6 +13,7 @@ pub use access::{
     DenyRequest, ExtendRequest, GrantEntry, GrantList, ReviewRequest, Rights,
 };
 pub use browser::{BrowserAnswer, BrowserRequest};
+pub use exchange::{EXCHANGE, ExchangeAnswer, ExchangePending, ExchangeRequest, TOKEN_TYPE};
 
 /// `POST /v1/login`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -335,8 +337,43 @@ pub struct Status {
     /// Until when the authority holds.
     #[serde(with = "rfc3339")]
     pub authority_not_after: Timestamp,
+    /// What came in from, and went out to, other people's services.
+    #[serde(default)]
+    pub outside: OutsideStatus,
     /// What the running process says of itself.
     pub process: serde_json::Value,
+}
+
+/// What came in from, and went out to, other people's services, since the gate started.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OutsideStatus {
+    /// Webhooks that were signed as configured.
+    pub webhooks_taken: u64,
+    /// Webhooks that were not.
+    pub webhooks_refused: u64,
+    /// Tickets asked for that grants hang on.
+    pub tickets_asked: u64,
+    /// How many of those gave no clear answer.
+    pub tickets_unclear: u64,
+    /// What became of notifications.
+    pub notifications: Vec<ChannelStatus>,
+}
+
+/// What became of the messages of one channel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChannelStatus {
+    /// Its name.
+    pub channel: String,
+    /// Delivered.
+    pub sent: u64,
+    /// Attempts that failed and were followed by another.
+    pub retried: u64,
+    /// Given up.
+    pub failed: u64,
+    /// Dropped because newer ones filled the queue.
+    pub dropped: u64,
 }
 
 /// A failure, as every path answers it.

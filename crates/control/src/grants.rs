@@ -7,7 +7,8 @@ use axum::extract::{RawQuery, State};
 use kubestile_core::approval::{AccessRequest, Subject};
 use kubestile_core::event::{Event, Granted};
 use kubestile_core::grant::{GrantEndReason, Origin, Review, Terms};
-use kubestile_core::{AccessId, Grant, GrantId, Identity, Timestamp};
+use kubestile_core::identity::IdentityKind;
+use kubestile_core::{AccessId, Grant, GrantId, Identity, SessionId, Timestamp};
 use kubestile_store::{GrantChange, StoreError};
 
 use crate::access::{self, Answering};
@@ -19,6 +20,7 @@ use crate::error::ApiError;
 use crate::journal::{random, words};
 use crate::json::{Body, Segment};
 use crate::state::App;
+use crate::{news, tickets};
 
 /// As many grants as one answer lists.
 const LIST_LIMIT: usize = 1_000;
@@ -31,6 +33,8 @@ pub(crate) struct New {
     pub(crate) ticket: Option<String>,
     pub(crate) approvers: Vec<String>,
     pub(crate) access: Option<AccessId>,
+    /// Only in this session.
+    pub(crate) session: Option<SessionId>,
     /// Not longer than until then, whatever the terms say.
     pub(crate) until: Option<Timestamp>,
 }
@@ -47,6 +51,7 @@ pub(crate) async fn start(app: &App, holder: &Identity, new: New) -> Result<Arc<
         id,
         holder: holder.id,
         holder_name: holder.name.clone(),
+        session: new.session,
         origin: new.origin,
         reason: new.reason,
         ticket: new.ticket,
@@ -68,7 +73,9 @@ pub(crate) async fn start(app: &App, holder: &Identity, new: New) -> Result<Arc<
             tracing::error!(%id, %error, "the log says that this grant started, and it did not");
         }
     }
-    Ok(started?)
+    let started = started?;
+    news::grant_started(app, &started);
+    Ok(started)
 }
 
 /// Starts the grant that an access request asked for, once enough people approved it. Policies are asked
@@ -99,6 +106,13 @@ pub(crate) async fn start_approved(
     if outcome.name() != "allow" {
         return Err(gone("the policies do not permit it any more".to_owned()));
     }
+    if let Some(ticket) = &request.ticket {
+        // It may have been closed while the request waited.
+        tickets::vouch(app, ticket, &holder.name, terms)
+            .await
+            .map_err(|error| gone(error.to_string()))?;
+    }
+    let run = (holder.kind == IdentityKind::Pipeline).then(|| session.session());
     let new = New {
         terms: terms.clone(),
         origin: Origin::Request,
@@ -110,7 +124,8 @@ pub(crate) async fn start_approved(
             .map(|a| a.by.name.clone())
             .collect(),
         access: Some(request.id),
-        until: None,
+        session: run.map(|session| session.id),
+        until: run.map(|session| session.expires),
     };
     start(app, &holder, new).await
 }
@@ -189,6 +204,7 @@ pub(crate) async fn end(
         .store
         .change_grant(grant.id, GrantChange::End(why), app.now())
         .await?;
+    news::grant_ended(app, &ended);
     match recorded {
         Ok(()) => Ok(ended),
         Err(error) => Err(error.although("the grant has ended, but the log does not say so")),
@@ -290,9 +306,17 @@ pub(crate) fn entry(app: &App, caller: &Caller, grant: &Grant) -> GrantEntry {
     }
 }
 
-/// Writes down the grants that have expired since the last call.
+/// Writes down the grants that have expired since the last call, and ends those of runs that are over.
 pub(crate) async fn settle(app: &App) -> Result<(), ApiError> {
     let now = app.now();
+    let lives = |session| {
+        let session = app.store.session(session);
+        session.is_some_and(|s| s.session().check(now).is_ok())
+    };
+    let left = |g: &Arc<Grant>| g.check(now).is_ok() && g.session.is_some_and(|s| !lives(s));
+    for grant in app.store.grants().iter().filter(|g| left(g)) {
+        end(app, grant, GrantEndReason::RunEnded, "the gate").await?;
+    }
     let late = |g: &Arc<Grant>| g.ended.is_none() && now >= g.expires;
     for grant in app.store.grants().iter().filter(|g| late(g)) {
         let why = GrantEndReason::Expired;

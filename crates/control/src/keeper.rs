@@ -7,15 +7,26 @@ use kubestile_core::event::{Accessed, Event};
 use crate::access;
 use crate::error::ApiError;
 use crate::state::{App, ControlState};
+use crate::{news, tickets};
 
 /// How soon an expiry is written down. It takes effect by itself, to the second.
 const TICK: Duration = Duration::from_secs(1);
 /// After so many ticks what is old is forgotten.
 const PURGE: u32 = 600;
 
-/// Writes down what a restart has withdrawn, then what expires, until it is dropped.
+/// Writes down what a restart has withdrawn, then what expires; follows tickets; delivers messages. Until
+/// it is dropped.
 pub async fn keep(state: ControlState) {
     let app = App::new(state);
+    tokio::join!(
+        settle(&app),
+        tickets::follow(&app),
+        news::spread(&app),
+        app.outside.notifier.run(),
+    );
+}
+
+async fn settle(app: &App) {
     for request in app.store.take_left() {
         let mut written = Accessed::new("withdrawn", "the gate", &request);
         written.detail = "the gate was restarted while it waited".to_owned();
@@ -29,7 +40,7 @@ pub async fn keep(state: ControlState) {
     loop {
         tick.tick().await;
         ticks = ticks.wrapping_add(1);
-        if let Err(error) = once(&app, ticks.is_multiple_of(PURGE)).await {
+        if let Err(error) = once(app, ticks.is_multiple_of(PURGE)).await {
             tracing::warn!(%error, "access requests and grants could not be looked after");
         }
     }
@@ -39,6 +50,8 @@ async fn once(app: &App, purge: bool) -> Result<(), ApiError> {
     access::settle(app).await?;
     if purge {
         app.store.purge_access(app.now()).await?;
+        app.store.purge_sessions(app.now()).await?;
+        app.store.purge_pipelines().await?;
     }
     Ok(())
 }

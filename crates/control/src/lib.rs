@@ -21,22 +21,27 @@ mod json;
 mod keeper;
 mod limiter;
 mod login;
+mod news;
+mod outside;
 mod people;
+mod pipelines;
 mod renew;
 mod router;
 mod sessions;
 mod socket;
 mod state;
 mod status;
+mod tickets;
 mod token;
 mod web;
 
 pub use error::ApiError;
 pub use keeper::keep;
+pub use outside::{Outside, OutsideConfig, OutsideError};
 pub use router::{admin_router, router};
 pub use socket::{AdminSocket, serve_admin};
 pub use state::{
-    Clock, ClusterChange, ClusterHook, ControlState, PolicyHook, Settings, StatusHook, TicketHook,
+    Clock, ClusterChange, ClusterHook, ControlState, PolicyHook, Settings, StatusHook,
 };
 
 #[cfg(test)]

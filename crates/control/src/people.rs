@@ -67,7 +67,7 @@ pub(crate) async fn set_functions(
     Body(request): Body<SetFunctions>,
 ) -> Result<Json<PersonEntry>, ApiError> {
     check_count(request.functions.len())?;
-    let person = app.person_named(&name)?;
+    let person = app.human_named(&name)?;
     let before = listed(&person.functions);
     let detail = format!("{}; before: {before}", listed(&request.functions));
     app.record_change("job functions set", &name, detail)
@@ -103,7 +103,7 @@ pub(crate) async fn create_code(
     Segment(name): Segment,
     Body(Empty {}): Body<Empty>,
 ) -> Result<(StatusCode, Json<CodeAnswer>), ApiError> {
-    let person = app.person_named(&name)?;
+    let person = app.human_named(&name)?;
     let expires = app.now().plus(app.settings.code_ttl);
     let (text, digest) = code::new(&random()?);
     app.record_change("login code created", &name, format!("until {expires}"))
@@ -124,6 +124,16 @@ impl App {
         let person = self.store.person_by_name(name);
         let name = || name.chars().take(128).collect();
         Ok(person.ok_or_else(|| StoreError::UnknownPerson { name: name() })?)
+    }
+
+    /// A person who is no pipeline: those log in with their own tokens, and have what their rules give.
+    fn human_named(&self, name: &str) -> Result<std::sync::Arc<Identity>, ApiError> {
+        let person = self.person_named(name)?;
+        match person.kind {
+            IdentityKind::Pipeline => Err(ApiError::bad_request("this is a pipeline")
+                .hint("what it may do stands in the configuration: `pipelines.rules`")),
+            IdentityKind::Person | IdentityKind::ServiceAccount => Ok(person),
+        }
     }
 
     fn live_sessions_of(&self, person: PersonId) -> usize {

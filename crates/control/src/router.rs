@@ -10,7 +10,10 @@ use http::{HeaderValue, StatusCode, header};
 
 use crate::error::ApiError;
 use crate::state::{App, ControlState};
-use crate::{access, clusters, grants, login, people, renew, sessions, status, token, web};
+use crate::{
+    access, clusters, grants, login, people, pipelines, renew, sessions, status, tickets, token,
+    web,
+};
 
 /// Largest body, in bytes.
 const BODY_LIMIT: usize = 64 * 1024;
@@ -24,6 +27,8 @@ pub fn router(state: ControlState) -> Router {
         .route("/v1/login", post(login::login))
         .route("/v1/renew", post(renew::renew))
         .route("/v1/token", post(token::create))
+        .route("/v1/token-exchange", post(pipelines::exchange))
+        .route("/v1/webhooks/{system}", post(tickets::webhook))
         .route("/v1/logout", post(sessions::logout))
         .route("/v1/whoami", get(sessions::whoami))
         .route("/v1/sessions", get(sessions::list))

@@ -5,13 +5,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use kubestile_authn::Authority;
-use kubestile_core::grant::Terms;
 use kubestile_core::{ClusterName, SessionId, Source, Timestamp, Ttl};
 use kubestile_policy::PolicySet;
 use kubestile_store::Store;
 use kubestile_store::audit::AuditLog;
 
 use crate::limiter::Limiter;
+use crate::outside::Outside;
 use crate::web::Browsers;
 
 /// Says what time it is.
@@ -28,14 +28,6 @@ pub type StatusHook = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
 
 /// Gives the policies in force.
 pub type PolicyHook = Arc<dyn Fn() -> Arc<PolicySet> + Send + Sync>;
-
-/// Asks whether a ticket is open, names the person, and covers what is asked for. `Ok(false)` where no
-/// system of tickets is set up, so that nobody can vouch for it; the error is shown to whoever asks.
-pub type TicketHook = Arc<
-    dyn Fn(String, String, Terms) -> Pin<Box<dyn Future<Output = Result<bool, String>> + Send>>
-        + Send
-        + Sync,
->;
 
 /// What happened to a cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,8 +57,8 @@ pub struct ControlState {
     pub status: StatusHook,
     /// Asked for the policies in force.
     pub policies: PolicyHook,
-    /// Asked about tickets.
-    pub tickets: TicketHook,
+    /// Other people's services: tickets, notifications, issuers of pipeline tokens.
+    pub outside: Arc<Outside>,
 }
 
 /// Lifetimes and limits.
@@ -125,6 +117,8 @@ pub(crate) struct Limits {
     pub(crate) renewals: Limiter<Source>,
     pub(crate) tokens: Limiter<SessionId>,
     pub(crate) browsers: Limiter<SessionId>,
+    pub(crate) exchanges: Limiter<Source>,
+    pub(crate) webhooks: Limiter<Source>,
 }
 
 impl App {
@@ -138,6 +132,11 @@ impl App {
             ),
             tokens: Limiter::new(10, u32::MAX),
             browsers: Limiter::new(10, u32::MAX),
+            exchanges: Limiter::new(settings.failed_logins_per_source, settings.failed_logins),
+            webhooks: Limiter::new(
+                settings.failed_logins_per_source.saturating_mul(6),
+                settings.failed_logins,
+            ),
         };
         Self {
             state: Arc::new(state),

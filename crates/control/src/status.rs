@@ -19,6 +19,7 @@ pub(crate) async fn status(State(app): State<App>) -> Json<Status> {
         clusters: app.store.clusters().len(),
         authority: app.authority.fingerprint(),
         authority_not_after: app.authority.not_after(),
+        outside: app.outside.status(),
         process: (app.status)(),
     })
 }

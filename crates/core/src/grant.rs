@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::action::Action;
 use crate::identity::JobFunction;
-use crate::ids::{ClusterName, Namespace, PersonId, is_dns_label};
+use crate::ids::{ClusterName, Namespace, PersonId, SessionId, is_dns_label};
 use crate::short_id::{AccessId, GrantId};
 use crate::time::{Timestamp, Ttl};
 
@@ -210,6 +210,9 @@ pub struct Grant {
     pub holder: PersonId,
     /// The holder's name.
     pub holder_name: String,
+    /// For a pipeline: the one session that it is for. Another run of the same pipeline has nothing of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionId>,
     /// What it gives.
     pub terms: Terms,
     /// Where it comes from.
@@ -259,6 +262,8 @@ pub enum GrantEndReason {
     GivenBack,
     /// Its ticket is not open any more; the text is the ticket.
     TicketClosed(String),
+    /// The ticket that it was for is open, or may be, but does not carry it any more: why.
+    TicketLost(String),
     /// The pipeline's run is over.
     RunEnded,
 }
@@ -270,6 +275,9 @@ impl fmt::Display for GrantEndReason {
             Self::RevokedBy(who) => write!(f, "the grant was revoked by {who}"),
             Self::GivenBack => f.write_str("the grant was given back"),
             Self::TicketClosed(ticket) => write!(f, "the ticket {ticket} of the grant was closed"),
+            Self::TicketLost(why) => {
+                write!(f, "the ticket of the grant no longer carries it: {why}")
+            }
             Self::RunEnded => f.write_str("the run that the grant was for is over"),
         }
     }
@@ -298,6 +306,11 @@ impl Grant {
             None if now >= self.expires => Err(GrantEndReason::Expired),
             None => Ok(()),
         }
+    }
+
+    /// Whether it counts in this session of its holder.
+    pub fn is_for(&self, session: SessionId) -> bool {
+        self.session.is_none_or(|only| only == session)
     }
 
     /// Whether it gives `action` anything at `now`.
@@ -373,6 +386,7 @@ mod tests {
             id: GrantId::from_random(1),
             holder: PersonId::from_uuid(uuid::Uuid::from_u128(1)),
             holder_name: "ana".to_owned(),
+            session: None,
             terms: Terms {
                 role: "operator".to_owned(),
                 cluster: Some("prod".parse().unwrap()),

@@ -55,9 +55,9 @@ pub(crate) fn grants(
 ) -> Vec<Arc<Grant>> {
     let person = who.identity().id;
     if !is_self_review(action) {
-        return gate.store.grants_for(person, action, now);
+        return gate.store.grants_for(person, who.session(), action, now);
     }
-    let mut live = gate.store.live_grants_of(person, now);
+    let mut live = gate.store.live_grants_of(person, who.session(), now);
     live.retain(|g| {
         g.terms
             .cluster

@@ -20,8 +20,8 @@ pub use queue::Counters;
 
 use queue::{Channel, Pace};
 
-/// All channels.
-#[derive(Clone)]
+/// All channels. The default is none.
+#[derive(Clone, Default)]
 pub struct Notifier {
     channels: Arc<[Arc<Channel>]>,
 }

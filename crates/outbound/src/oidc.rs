@@ -19,7 +19,8 @@ pub use rule::{Match, PipelineRule, RuleError, Rules};
 
 use issuer::Issuer;
 
-/// The issuers whose tokens are accepted.
+/// The issuers whose tokens are accepted. The default is none.
+#[derive(Default)]
 pub struct Issuers {
     issuers: Vec<Issuer>,
 }

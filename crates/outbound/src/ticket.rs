@@ -47,7 +47,8 @@ pub struct Ticket {
     pub cluster: Option<ClusterName>,
 }
 
-/// The systems in which tickets live.
+/// The systems in which tickets live. The default is none.
+#[derive(Default)]
 pub struct Tickets {
     systems: Vec<System>,
 }

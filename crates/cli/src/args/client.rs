@@ -16,6 +16,7 @@ Examples:
   kubestile login https://127.0.0.1:8443 --code K7QF-2M9X-… --ca-fingerprint sha256:3f2a…
   kubestile login https://gate.example.com --ca gate-ca.pem
   kubestile login https://gate.example.com      while a session holds: only renew the contexts
+  kubestile login https://gate.example.com --pipeline --ca gate-ca.pem     in a job of CI
 
 The private key is made on this machine and never leaves it. The kubeconfig gets a context for each
 cluster and holds no secret; kubectl asks `kubestile credential` for a certificate of one hour, which
@@ -23,7 +24,7 @@ is renewed silently while the session lasts. A gate that you have logged in at b
 authority: no --ca is needed then.")]
 pub(crate) struct Login {
     /// Address of the gate
-    #[arg(value_name = "URL")]
+    #[arg(value_name = "URL", env = "KUBESTILE_GATE")]
     pub(crate) url: GateUrl,
     /// One-time code [default: asked for on the terminal]
     #[arg(
@@ -33,6 +34,24 @@ pub(crate) struct Login {
         hide_env_values = true
     )]
     pub(crate) code: Option<String>,
+    /// As the pipeline that this job belongs to, with the job's identity token
+    #[arg(long, conflicts_with = "code")]
+    pub(crate) pipeline: bool,
+    /// File with the job's identity token [default: GitHub's is asked for, GitLab's is in
+    /// KUBESTILE_ID_TOKEN]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "pipeline",
+        conflicts_with = "token_env"
+    )]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Environment variable with the job's identity token
+    #[arg(long, value_name = "NAME", requires = "pipeline")]
+    pub(crate) token_env: Option<String>,
+    /// Whom GitHub makes the token out to [default: the host of the gate's address]
+    #[arg(long, value_name = "NAME", requires = "pipeline")]
+    pub(crate) audience: Option<String>,
     /// File with the certificate of the gate's authority (PEM)
     #[arg(long, value_name = "FILE", conflicts_with = "ca_fingerprint")]
     pub(crate) ca: Option<PathBuf>,

@@ -104,6 +104,23 @@ impl Door {
         path: &str,
         body: Option<Vec<u8>>,
     ) -> Outcome<Answer> {
+        self.exchange_of("application/json", method, path, body)
+            .await
+    }
+
+    /// Posts a form and gives the answer, whatever its status.
+    pub(crate) async fn form(&self, path: &str, form: Vec<u8>) -> Outcome<Answer> {
+        let kind = "application/x-www-form-urlencoded";
+        self.exchange_of(kind, Method::POST, path, Some(form)).await
+    }
+
+    async fn exchange_of(
+        &self,
+        kind: &'static str,
+        method: Method,
+        path: &str,
+        body: Option<Vec<u8>>,
+    ) -> Outcome<Answer> {
         let authority = match self {
             Self::Public { url, .. } => url.authority(),
             Self::Admin(_) => "localhost".to_owned(),
@@ -118,7 +135,7 @@ impl Door {
             )
             .header(header::ACCEPT, "application/json");
         if body.is_some() {
-            request = request.header(header::CONTENT_TYPE, "application/json");
+            request = request.header(header::CONTENT_TYPE, kind);
         }
         let request = request.body(Full::new(Bytes::from(body.unwrap_or_default())))?;
         let exchange = async {

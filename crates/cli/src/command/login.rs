@@ -1,5 +1,7 @@
 //! `kubestile login`: a key made here, a code, a session; then contexts that hold no secret.
 
+mod pipeline;
+
 use std::path::PathBuf;
 
 use base64::Engine as _;
@@ -21,6 +23,9 @@ use crate::{credential, files, kubeconfig, output};
 
 /// Logs in; without a code, where a session holds already, only brings the contexts up to date.
 pub(super) fn run(args: &Args) -> Outcome {
+    if args.pipeline {
+        return pipeline::run(args);
+    }
     check_prefix(&args.context_prefix)?;
     // Looked at first: a code is used up by the attempt.
     let kubeconfig = std::path::absolute(kubeconfig::path()?)?;

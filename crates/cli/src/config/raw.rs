@@ -1,6 +1,9 @@
 //! A configuration file as it is written, and how it becomes a [`Config`].
 
 mod holds;
+mod notifications;
+mod pipelines;
+mod tickets;
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -8,12 +11,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use kubestile_authn::TlsVersion;
+use kubestile_control::{Outside, OutsideConfig};
 use kubestile_core::ClusterName;
 use kubestile_gateway::Settings;
 use serde::{Deserialize, Serialize};
 
 use self::holds::RawHolds;
 pub(crate) use self::holds::RawMode;
+use self::notifications::RawNotifications;
+use self::pipelines::RawPipelines;
+use self::tickets::RawTickets;
 use super::{ClusterSource, Config, Lifetimes, StaticCluster};
 use crate::client::GateUrl;
 use crate::clock;
@@ -50,6 +57,12 @@ pub(crate) struct RawConfig {
     pub(crate) limits: RawLimits,
     /// How requests are held that need an approval.
     pub(crate) holds: RawHolds,
+    /// Tickets that grants hang on.
+    pub(crate) tickets: RawTickets,
+    /// Messages to people.
+    pub(crate) notifications: RawNotifications,
+    /// Pipelines that log in with the identity token of their job.
+    pub(crate) pipelines: RawPipelines,
     /// How long things may take.
     pub(crate) timeouts: RawTimeouts,
     /// The server's own log (not the audit log).
@@ -207,6 +220,7 @@ impl RawConfig {
         self.holds.per_cluster = Some(settings.holds.per_cluster);
         self.holds.memory_kib = Some(settings.holds.memory_kib);
         self.holds.mode = self.holds.mode.or_else(|| Some(Default::default()));
+        self.tickets.silence = Some(format!("{}s", config.outside.ticket_silence.as_secs()));
         self.timeouts = RawTimeouts {
             drain: secs(settings.drain),
             handshake: secs(settings.handshake),
@@ -231,6 +245,7 @@ impl RawConfig {
         let mut settings = self.limits.resolve()?;
         self.timeouts.apply(&mut settings)?;
         settings.holds = self.holds.resolve()?;
+        let outside = outside(self.tickets, self.notifications, self.pipelines)?;
         let state_dir = match self.state_directory {
             Some(dir) if dir.is_absolute() => dir,
             Some(dir) => {
@@ -283,6 +298,7 @@ impl RawConfig {
                 3600,
             )?,
             settings,
+            outside,
             logging: self.logging.resolve()?,
         })
     }
@@ -389,6 +405,25 @@ impl RawLogging {
             .map_err(|e| format!("logging.level: `{level}`: {}", chain(&e)))?;
         Ok((self.format.unwrap_or_default(), level))
     }
+}
+
+/// Other people's services. What they are built from is tried here, so that a mistake is found before a
+/// start: it reads certificate files and asks nobody.
+fn outside(
+    tickets: RawTickets,
+    notifications: RawNotifications,
+    pipelines: RawPipelines,
+) -> Result<OutsideConfig, String> {
+    let config = OutsideConfig {
+        ticket_silence: tickets.silence()?,
+        tickets: tickets.systems,
+        channels: notifications.channels,
+        issuers: pipelines.issuers,
+        rules: pipelines.rules,
+        people: pipelines.people,
+    };
+    Outside::new(config.clone()).map_err(|error| chain(&error))?;
+    Ok(config)
 }
 
 /// A length of time with its default and range, in seconds.

@@ -5,6 +5,7 @@ use axum::extract::State;
 use kubestile_core::approval::{AccessRequest, Requester, State as Stands, Subject};
 use kubestile_core::event::{Accessed, Event};
 use kubestile_core::grant::{Origin, Terms};
+use kubestile_core::identity::IdentityKind;
 use kubestile_core::{AccessId, ClusterName, Obligation, PolicyId, Ttl};
 use kubestile_policy::Outcome;
 
@@ -17,6 +18,7 @@ use crate::grants::{self, New};
 use crate::journal::{random, words};
 use crate::json::Body;
 use crate::state::App;
+use crate::tickets;
 
 /// `POST /v1/access`.
 pub(crate) async fn ask(
@@ -37,7 +39,7 @@ pub(crate) async fn ask_for(
     let abouts = asked.abouts("grant", caller);
     match may_ask(app, &caller.into(), &abouts, 0) {
         Outcome::Allow(_) => {
-            let new = asked.new_grant(Origin::Request);
+            let new = asked.new_grant(Origin::Request, caller);
             let grant = grants::start(app, caller.who.identity(), new).await?;
             Ok(AskAnswer {
                 grant: Some(grants::entry(app, caller, &grant)),
@@ -67,7 +69,7 @@ pub(crate) async fn break_glass(
     let abouts = asked.abouts("break-glass", &caller);
     match may_ask(&app, &Answering::from(&caller), &abouts, 0) {
         Outcome::Allow(_) => {
-            let new = asked.new_grant(Origin::BreakGlass);
+            let new = asked.new_grant(Origin::BreakGlass, &caller);
             let grant = grants::start(&app, caller.who.identity(), new).await?;
             tracing::warn!(grant = %grant.id, holder = %grant.holder_name, "break-glass was used");
             Ok(Json(grants::entry(&app, &caller, &grant)))
@@ -101,25 +103,17 @@ impl Asked {
             .map_err(|e| ApiError::bad_request(e.to_string()))?;
         let ticket = request.ticket.as_deref().map(|t| words(t, 100));
         let ticket = ticket.filter(|t| !t.is_empty());
-        let ticket_holds = match &ticket {
-            None => false,
-            Some(ticket) => {
-                let checked = (app.tickets)(
-                    ticket.clone(),
-                    caller.who.identity().name.clone(),
-                    terms.clone(),
-                );
-                checked.await.map_err(|why| {
-                    ApiError::forbidden(format!("the ticket {ticket} gives nothing: {why}"))
-                })?
-            }
+        let who = &caller.who.identity().name;
+        let vouched = match &ticket {
+            None => None,
+            Some(ticket) => tickets::vouch(app, ticket, who, &terms).await?,
         };
         Ok(Self {
             terms,
             cluster,
             reason: words(&request.reason, 500),
-            ticket,
-            ticket_holds,
+            ticket_holds: vouched.is_some(),
+            ticket: vouched.map(|id| id.to_string()).or(ticket),
         })
     }
 
@@ -129,7 +123,10 @@ impl Asked {
         abouts_of_terms(kind, &self.cluster, &self.terms, facts, name)
     }
 
-    fn new_grant(self, origin: Origin) -> New {
+    fn new_grant(self, origin: Origin, caller: &Caller) -> New {
+        // What a pipeline may do is for the one run.
+        let session = caller.session.session();
+        let run = (session.identity.kind == IdentityKind::Pipeline).then_some(session);
         New {
             terms: self.terms,
             origin,
@@ -137,7 +134,8 @@ impl Asked {
             ticket: self.ticket,
             approvers: Vec::new(),
             access: None,
-            until: None,
+            session: run.map(|session| session.id),
+            until: run.map(|session| session.expires),
         }
     }
 }
@@ -235,7 +233,9 @@ async fn open_grant_request(
 pub(crate) async fn rights(State(app): State<App>, caller: Caller) -> Json<Rights> {
     let now = app.now();
     let identity = caller.who.identity();
-    let live = app.store.live_grants_of(identity.id, now);
+    let live = app
+        .store
+        .live_grants_of(identity.id, caller.who.session(), now);
     let review = app.store.grants();
     let may_review = |g: &kubestile_core::Grant| {
         g.needs_review() && g.holder != identity.id && grants::may_review(&app, &caller, g)

@@ -19,7 +19,7 @@ pub struct ChannelConfig {
     pub name: String,
     /// What it is.
     pub kind: ChannelKind,
-    /// Which messages it gets. Default: all.
+    /// Which messages it gets. Default: all. `break-glass` goes to every channel.
     #[serde(default)]
     pub only: Vec<Kind>,
     /// For Slack and Teams: a file with the webhook's URL, which is a secret.

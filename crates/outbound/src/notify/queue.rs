@@ -9,7 +9,7 @@ use kubestile_core::Ttl;
 
 use super::config::{ChannelConfig, ChannelKind};
 use super::mail::Mailer;
-use super::message::Message;
+use super::message::{Kind, Message};
 use super::{slack, teams, webhook};
 use crate::client::{Answer, Call, Client, ServiceUrl, TrustError};
 use crate::{clock, file};
@@ -128,7 +128,9 @@ impl Channel {
 
     /// Never waits: the oldest message goes when the queue is full.
     pub(crate) fn put(&self, message: &Message) {
-        if !self.config.only.is_empty() && !self.config.only.contains(&message.kind) {
+        let wanted = self.config.only.is_empty() || self.config.only.contains(&message.kind);
+        // Of that everybody is told.
+        if !wanted && message.kind != Kind::BreakGlass {
             return;
         }
         let mut state = self.state();

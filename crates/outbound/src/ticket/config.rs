@@ -14,7 +14,7 @@ use crate::client::{Client, Limits, ServiceUrl, TrustError};
 use crate::glob;
 
 /// How often an open ticket that a grant hangs on is looked at, where nothing else is configured.
-pub(crate) const POLL: Ttl = Ttl::from_secs(60);
+pub(crate) const POLL: Ttl = Ttl::from_secs(30);
 /// Systems at most.
 const SYSTEMS: usize = 32;
 
@@ -67,7 +67,7 @@ pub struct TicketConfig {
     /// Where the ticket says which cluster it is for. Default: it does not say.
     #[serde(default)]
     pub cluster: Option<Where>,
-    /// How often a ticket that a grant hangs on is looked at. Default 60; 10 to 3600.
+    /// How often a ticket that a grant hangs on is looked at. Default 30; 10 to 3600.
     #[serde(default)]
     pub poll_seconds: Option<u32>,
     /// How long an answer may take. Default 10; 1 to 60.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use kubestile_core::grant::{GrantEndReason, Review};
-use kubestile_core::{Action, Grant, GrantId, PersonId, Timestamp};
+use kubestile_core::{Action, Grant, GrantId, PersonId, SessionId, Timestamp};
 use sqlx::{Row as _, SqliteConnection};
 use tokio::sync::watch;
 
@@ -95,24 +95,37 @@ impl Store {
         all
     }
 
-    /// The grants of `person` that cover `action` at `now`.
-    pub fn grants_for(&self, person: PersonId, action: &Action, now: Timestamp) -> Vec<Arc<Grant>> {
+    /// The grants of `person` that cover `action` at `now` in `session`.
+    pub fn grants_for(
+        &self,
+        person: PersonId,
+        session: SessionId,
+        action: &Action,
+        now: Timestamp,
+    ) -> Vec<Arc<Grant>> {
         let memory = self.inner.read();
         let Some(ids) = memory.grants_of.get(&person) else {
             return Vec::new();
         };
         let grants = ids.iter().filter_map(|id| memory.grants.get(id));
-        grants.filter(|g| g.covers(action, now)).cloned().collect()
+        let counts = |g: &&Arc<Grant>| g.is_for(session) && g.covers(action, now);
+        grants.filter(counts).cloned().collect()
     }
 
-    /// The grants of `person` that live at `now`.
-    pub fn live_grants_of(&self, person: PersonId, now: Timestamp) -> Vec<Arc<Grant>> {
+    /// The grants of `person` that live at `now` and count in `session`.
+    pub fn live_grants_of(
+        &self,
+        person: PersonId,
+        session: SessionId,
+        now: Timestamp,
+    ) -> Vec<Arc<Grant>> {
         let memory = self.inner.read();
         let Some(ids) = memory.grants_of.get(&person) else {
             return Vec::new();
         };
         let grants = ids.iter().filter_map(|id| memory.grants.get(id));
-        grants.filter(|g| g.check(now).is_ok()).cloned().collect()
+        let counts = |g: &&Arc<Grant>| g.is_for(session) && g.check(now).is_ok();
+        grants.filter(counts).cloned().collect()
     }
 
     /// Changes whenever somebody's job functions or grants change: for open streams, which are judged

@@ -16,8 +16,9 @@ const MAX_SESSIONS: usize = 200_000;
 /// As many sessions are forgotten in one transaction; few in tests.
 const PURGED_AT_ONCE: usize = if cfg!(test) { 20 } else { 500 };
 
-/// How long a session is kept after its end, so that a late request is told why it ended.
-const KEPT_AFTER_END: Ttl = Ttl::from_secs(24 * 3600);
+/// How long a session is kept after its end, so that a late request is told why it ended, and so that the
+/// token of a pipeline, which lives a day at most, cannot start it again: an hour more than a day.
+const KEPT_AFTER_END: Ttl = Ttl::from_secs(25 * 3600);
 
 /// A session as it was when it was looked up, and word of its end.
 #[derive(Debug, Clone)]

@@ -139,3 +139,39 @@ fn the_reference_has_every_key_and_the_defaults() {
     };
     assert_eq!(read(&written), expected);
 }
+
+/// The example in `docs/integrations.md` is a configuration.
+#[test]
+fn the_documented_integrations_are_understood() {
+    let text = include_str!("../../../../../docs/integrations.md");
+    let yaml = text.split("```yaml gate\n").nth(1).unwrap();
+    let config = with_state(yaml.split("```").next().unwrap()).unwrap();
+    let outside = config.outside;
+    assert_eq!(outside.ticket_silence.as_secs(), 600);
+    assert_eq!((outside.tickets.len(), outside.channels.len()), (1, 1));
+    assert_eq!(outside.people["ana-h"], "ana");
+    assert!(outside.rules[0].approval);
+}
+
+#[test]
+fn integrations_that_cannot_be_used_are_named() {
+    for (text, word) in [
+        ("tickets: {silence: 1s}", "tickets.silence"),
+        (
+            "tickets: {systems: [{name: A, kind: github, url: 'https://a.example', credentialFile: /x}]}",
+            "`A`",
+        ),
+        (
+            "notifications: {channels: [{name: a, kind: slack}]}",
+            "urlFile",
+        ),
+        (
+            "pipelines: {rules: [{issuer: a, match: {repository: a/b}, name: ci-x, functions: [viewer], maxTtlSeconds: 60}]}",
+            "no issuer",
+        ),
+        ("pipelines: {rule: []}", "rule"),
+    ] {
+        let error = with_state(text).unwrap_err();
+        assert!(error.contains(word), "{text}: {error}");
+    }
+}
