@@ -17,6 +17,7 @@ use crate::{Outside, OutsideConfig};
 #[derive(Default)]
 struct Said {
     ticket: Mutex<Option<Value>>,
+    asked: std::sync::atomic::AtomicUsize,
     messages: Mutex<Vec<Value>>,
 }
 
@@ -100,6 +101,11 @@ impl Place {
         *self.said.ticket.lock().unwrap() = Some(ticket);
     }
 
+    /// How often a ticket was asked for.
+    pub(super) fn asked(&self) -> usize {
+        self.said.asked.load(Ordering::SeqCst)
+    }
+
     pub(super) fn breaks(&self) {
         *self.said.ticket.lock().unwrap() = None;
     }
@@ -152,7 +158,9 @@ impl Place {
 async fn answer_as(said: &Said, key: &Ed25519KeyPair, issuer: &str, request: Request) -> Response {
     let path = request.uri().path().to_owned();
     if let Some(id) = path.strip_prefix("/tickets/") {
-        return match said.ticket.lock().unwrap().clone() {
+        let ticket = said.ticket.lock().unwrap().clone();
+        said.asked.fetch_add(1, Ordering::SeqCst);
+        return match ticket {
             Some(mut ticket) => {
                 ticket["id"] = id.into();
                 axum::Json(ticket).into_response()
@@ -187,6 +195,18 @@ pub(super) async fn until(what: &str, holds: impl Fn() -> bool) {
         assert!(Instant::now() < deadline, "waited in vain: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+/// Lets time pass until something holds.
+pub(super) async fn pass_until(gate: &Gate, what: &str, holds: impl Fn() -> bool) {
+    until(what, || {
+        let done = holds();
+        if !done {
+            gate.pass(1);
+        }
+        done
+    })
+    .await;
 }
 
 /// Keeps a gate, until it is dropped.

@@ -170,6 +170,7 @@ proptest! {
             id: GrantId::from_random(1),
             holder: PersonId::from_uuid(Uuid::from_u128(1)),
             holder_name: "ana".into(),
+            session: None,
             terms: Terms {
                 role: "operator".into(),
                 cluster: Some("prod".parse().unwrap()),

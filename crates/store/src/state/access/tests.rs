@@ -188,10 +188,14 @@ async fn a_grant_counts_from_its_start_to_its_end_and_everybody_is_told() {
     let info = RequestInfo::parse("DELETE", "/api/v1/namespaces/shop/pods/a", None).unwrap();
     let action = Action::new("prod".parse().unwrap(), info, None);
     let mut rights = store.rights();
+    let (mine, other) = [1, 2]
+        .map(|n| SessionId::from_uuid(Uuid::from_u128(n)))
+        .into();
     let grant = Grant {
         id: GrantId::from_random(1),
         holder: ana().id,
         holder_name: "ana".into(),
+        session: None,
         terms: Terms {
             role: "operator".into(),
             cluster: Some("prod".parse().unwrap()),
@@ -210,15 +214,26 @@ async fn a_grant_counts_from_its_start_to_its_end_and_everybody_is_told() {
         reviewed: None,
     };
     store.start_grant(grant.clone(), at(0)).await.unwrap();
+    let of_run = Grant {
+        id: GrantId::from_random(2),
+        session: Some(other),
+        ..grant.clone()
+    };
+    store.start_grant(of_run, at(0)).await.unwrap();
+    assert_eq!(store.grants_for(ana().id, other, &action, at(1)).len(), 2);
     assert!(rights.has_changed().unwrap());
     rights.mark_unchanged();
-    assert_eq!(store.grants_for(ana().id, &action, at(1)).len(), 1);
-    assert!(store.grants_for(ana().id, &action, at(600)).is_empty());
+    assert_eq!(store.grants_for(ana().id, mine, &action, at(1)).len(), 1);
+    assert!(
+        store
+            .grants_for(ana().id, mine, &action, at(600))
+            .is_empty()
+    );
     drop(store);
     let store = Store::open(dir.path()).await.unwrap();
     let mut rights = store.rights();
     assert_eq!(
-        store.live_grants_of(ana().id, at(1)).len(),
+        store.live_grants_of(ana().id, mine, at(1)).len(),
         1,
         "it survives a restart"
     );
@@ -229,7 +244,7 @@ async fn a_grant_counts_from_its_start_to_its_end_and_everybody_is_told() {
         .unwrap();
     assert!(rights.has_changed().unwrap());
     rights.mark_unchanged();
-    assert!(store.grants_for(ana().id, &action, at(3)).is_empty());
+    assert!(store.grants_for(ana().id, mine, &action, at(3)).is_empty());
     let again = store.change_grant(grant.id, end, at(3)).await;
     assert!(matches!(again, Err(StoreError::GrantOver { .. })));
     let longer = store
