@@ -31,6 +31,8 @@ pub(crate) use entry::{digest, entry};
 
 /// As many access requests as one answer lists.
 const LIST_LIMIT: usize = 500;
+/// As many of the latest are looked at for one answer.
+const LOOKED_AT: usize = 5_000;
 /// The longest that a list waits for a change.
 const LONGEST_WAIT: u64 = 25;
 /// How long an approval is remembered: the same request passes again, for clients that repeat it.
@@ -69,6 +71,8 @@ fn visible(app: &App, caller: &Caller, query: &ListQuery, seen: u64) -> AccessLi
     let me = caller.who.identity().id;
     let now = app.now();
     let mut all = app.store.requests();
+    // Each is put to the policies: what a list costs is bounded.
+    all.truncate(LOOKED_AT);
     all.retain(|r| !query.mine || r.requester.session == caller.who.session());
     all.retain(|r| !query.waiting || matches!(r.state_at(now), Stands::Waiting));
     let mut shown = all

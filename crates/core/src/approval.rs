@@ -144,6 +144,9 @@ pub struct Sort {
     pub group: String,
     /// Resource, with its subresource (`deployments`, `pods/exec`).
     pub resource: String,
+    /// Whom the client asks to be (`--as`, `--as-group`); empty when nobody.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub impersonates: String,
 }
 
 impl Sort {
@@ -163,6 +166,12 @@ impl Sort {
             action: action.kind.as_str().to_owned(),
             group,
             resource,
+            impersonates: action
+                .impersonates
+                .as_ref()
+                .map_or_else(String::new, |asked| {
+                    format!("{} {}", asked.user, asked.groups.join(" "))
+                }),
         }
     }
 
@@ -174,6 +183,9 @@ impl Sort {
         }
         if !self.namespace.is_empty() {
             text.push_str(&format!(" in {}", self.namespace));
+        }
+        if !self.impersonates.is_empty() {
+            text.push_str(&format!(" as {}", self.impersonates.trim_end()));
         }
         text
     }

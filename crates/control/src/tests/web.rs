@@ -133,6 +133,7 @@ impl Gate {
                 action: "delete".to_owned(),
                 group: "apps".to_owned(),
                 resource: "deployments".to_owned(),
+                impersonates: String::new(),
             },
             name: "web".to_owned(),
             invocation: Some("6f1c".to_owned()),

@@ -15,6 +15,7 @@ fn sort() -> Sort {
         action: "delete".into(),
         group: "apps".into(),
         resource: "deployments".into(),
+        impersonates: String::new(),
     }
 }
 
@@ -140,6 +141,10 @@ fn the_rest_of_a_command_is_the_same_run_verb_kind_and_namespace() {
         },
         Sort {
             cluster: "dev".parse().unwrap(),
+            ..sort.clone()
+        },
+        Sort {
+            impersonates: "bob ".into(),
             ..sort.clone()
         },
     ] {

@@ -59,6 +59,7 @@ fn sort() -> Sort {
         action: "delete".into(),
         group: String::new(),
         resource: "pods".into(),
+        impersonates: String::new(),
     }
 }
 

@@ -14,6 +14,8 @@ use crate::error::StoreError;
 
 /// As many access requests as are kept; all of them are in memory.
 const MAX_REQUESTS: usize = 50_000;
+/// Of one person, as many are kept: the oldest that are over make room.
+const MAX_KEPT: usize = if cfg!(test) { 300 } else { 2_000 };
 /// Of one person, as many may wait at once.
 const MAX_WAITING: usize = 200;
 /// How long an access request is kept after its last effect, for those who look back.
@@ -50,7 +52,15 @@ impl Store {
         to_the_end(async move {
             let mut writer = inner.writer().await;
             inner.read().check_new_request(&request)?;
+            let surplus = inner.read().surplus_of(request.requester.id);
             insert(&mut writer, &request).await?;
+            for id in &surplus {
+                sqlx::query("DELETE FROM access_requests WHERE id = $1")
+                    .bind(id.to_string())
+                    .execute(&mut *writer)
+                    .await?;
+            }
+            inner.publish(&writer).forget_requests(&surplus);
             let handle = inner.publish(&writer).publish_request(request);
             inner.asked.send_modify(|count| *count += 1);
             Ok(handle)
@@ -243,6 +253,32 @@ impl Memory {
             });
         }
         Ok(())
+    }
+
+    /// The oldest of a person's that are over, when they have too many: whoever asks and gives up all day
+    /// fills nobody else's place.
+    fn surplus_of(&self, person: PersonId) -> Vec<AccessId> {
+        let Some(ids) = self.requests_of.get(&person) else {
+            return Vec::new();
+        };
+        let over = |id: &&AccessId| {
+            let request = self.requests.get(*id).map(|r| r.borrow().clone());
+            !request.is_some_and(|r| matches!(r.state, State::Waiting | State::Approved { .. }))
+        };
+        let surplus = (ids.len() + 1).saturating_sub(MAX_KEPT);
+        ids.iter().filter(over).take(surplus).copied().collect()
+    }
+
+    fn forget_requests(&mut self, old: &[AccessId]) {
+        for id in old {
+            self.requests.remove(id);
+        }
+        let requests = &self.requests;
+        if !old.is_empty() {
+            for ids in self.requests_of.values_mut() {
+                ids.retain(|id| requests.contains_key(id));
+            }
+        }
     }
 
     pub(super) fn publish_request(&mut self, request: AccessRequest) -> RequestHandle {

@@ -67,6 +67,7 @@ fn sort() -> Sort {
         action: "delete".into(),
         group: String::new(),
         resource: "pods".into(),
+        impersonates: String::new(),
     }
 }
 
@@ -254,4 +255,28 @@ async fn a_grant_counts_from_its_start_to_its_end_and_everybody_is_told() {
         matches!(longer, Err(StoreError::GrantOver { .. })),
         "what is over stays over"
     );
+}
+
+#[tokio::test]
+async fn whoever_asks_and_gives_up_all_day_fills_nobody_elses_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).await.unwrap();
+    store.add_person(ana()).await.unwrap();
+    store.open_request(request(0, true)).await.unwrap();
+    let withdraw = Event::Withdraw { why: "gone".into() };
+    for id in 1..MAX_KEPT as u64 + 20 {
+        store.open_request(request(id, true)).await.unwrap();
+        let id = AccessId::from_random(id);
+        store
+            .change_request(id, withdraw.clone(), at(1))
+            .await
+            .unwrap();
+    }
+    let kept = store.requests();
+    assert_eq!(kept.len(), MAX_KEPT);
+    let first = store.request(AccessId::from_random(0)).unwrap();
+    assert_eq!(first.current().state, State::Waiting, "what waits stays");
+    drop(store);
+    let store = Store::open(dir.path()).await.unwrap();
+    assert_eq!(store.requests().len(), MAX_KEPT);
 }
