@@ -2,7 +2,6 @@
 //! the bytes of records.
 #![expect(
     clippy::unwrap_used,
-    clippy::indexing_slicing,
     clippy::string_slice,
     reason = "a test binary may panic"
 )]
