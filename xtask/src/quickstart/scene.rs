@@ -181,6 +181,7 @@ pub(super) fn play(target: &Target, gate: &Gate, person: &Person) -> Result<()> 
             ],
             true,
         )?;
+        kubectl(&["delete", "namespace", "shop"], false)?;
         approve(target, gate, person)?;
     }
     say("\n$ kubestile audit search --person ana --verb delete");
