@@ -44,6 +44,10 @@ impl Trust {
         };
         Self(Box::pin(async move {
             loop {
+                // First at once: what changed since the decision is seen by nobody else.
+                if let Err(why) = standing.judge() {
+                    return why;
+                }
                 tokio::select! {
                     reason = session.ended() => return reason.to_string(),
                     () = tokio::time::sleep(standing.next_look()) => {}
@@ -52,9 +56,6 @@ impl Trust {
                     () = standing.gate.closing.cancelled() => {
                         return "the gate is shutting down".to_owned();
                     }
-                }
-                if let Err(why) = standing.judge() {
-                    return why;
                 }
             }
         }))
@@ -92,14 +93,9 @@ struct Standing {
 }
 
 impl Standing {
-    /// Until when nothing can have changed by the passing of time alone that matters to the second.
     fn next_look(&self) -> Duration {
-        let now = self.gate.now();
         let grants = self.context.grants.iter().map(|g| g.expires);
-        let ends = grants.chain([self.who.session_expires()]);
-        let left = ends.map(|end| end.since(now).as_micros()).min();
-        let left = left.and_then(|micros| u64::try_from(micros).ok());
-        Duration::from_micros(left.unwrap_or(0)).min(JUDGED_AGAIN)
+        next_look(self.gate.now(), grants.chain([self.who.session_expires()]))
     }
 
     /// Whether the stream would be allowed now; if not, why not.
@@ -143,9 +139,34 @@ impl Standing {
     }
 }
 
+/// Until the next of `ends` that matters to the second. What is over already ended nothing: the stream
+/// stands on something else, too.
+fn next_look(now: Timestamp, ends: impl Iterator<Item = Timestamp>) -> Duration {
+    let left = ends.filter(|end| *end > now).map(|end| end.since(now));
+    let left = left.min().map(|left| left.as_micros());
+    let left = left.and_then(|micros| u64::try_from(micros).ok());
+    left.map_or(JUDGED_AGAIN, Duration::from_micros)
+        .min(JUDGED_AGAIN)
+}
+
 fn not_allowed(outcome: &Outcome) -> String {
     match outcome.policies().first() {
         Some(policy) => format!("{} (policy {})", policy.reason, policy.id),
         None => "no policy permits it any more".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grant_that_is_over_does_not_make_a_stream_that_goes_on_spin() {
+        let at = Timestamp::from_secs;
+        let look = |ends: &[i64]| next_look(at(100), ends.iter().map(|s| at(*s)));
+        assert_eq!(look(&[50, 100, 110]), Duration::from_secs(10));
+        assert_eq!(look(&[50, 100]), JUDGED_AGAIN);
+        assert_eq!(look(&[10_000]), JUDGED_AGAIN);
+        assert_eq!(look(&[]), JUDGED_AGAIN);
     }
 }
