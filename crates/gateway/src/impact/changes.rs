@@ -76,23 +76,67 @@ fn differ(at: &str, before: Option<&Value>, after: Option<&Value>, lines: &mut V
     if before == after || NOISE.contains(&at) || at.starts_with("/status") {
         return;
     }
-    match (before, after) {
-        (Some(Value::Object(old)), Some(Value::Object(new))) => {
-            let mut keys: Vec<&String> = old.keys().chain(new.keys()).collect();
-            keys.sort_unstable();
-            keys.dedup();
-            for key in keys {
-                let below = format!("{at}/{}", key.replace('~', "~0").replace('/', "~1"));
-                differ(&below, old.get(key), new.get(key), lines);
-            }
-        }
-        (Some(Value::Array(old)), Some(Value::Array(new))) if old.len() == new.len() => {
-            for (i, (old, new)) in old.iter().zip(new).enumerate() {
-                differ(&format!("{at}/{i}"), Some(old), Some(new), lines);
-            }
-        }
-        (old, new) => lines.push(format!("{at}: {} → {}", shown(old), shown(new))),
+    let parts = |value: Option<&Value>| match value {
+        Some(Value::Object(fields)) => fields.keys().map(|k| escaped(k)).collect(),
+        Some(Value::Array(items)) => (0..items.len()).map(|i| i.to_string()).collect(),
+        _ => Vec::new(),
+    };
+    let same_shape = match (before, after) {
+        (Some(Value::Object(_)), Some(Value::Array(_)))
+        | (Some(Value::Array(_)), Some(Value::Object(_))) => false,
+        (Some(old), Some(new)) => is_whole(old) == is_whole(new),
+        _ => true,
+    };
+    let mut below: Vec<String> = parts(before);
+    below.extend(parts(after));
+    if !same_shape || below.is_empty() {
+        lines.push(line(at, before, after));
+        return;
     }
+    below.sort_unstable();
+    below.dedup();
+    for part in below {
+        let pointer = format!("/{part}");
+        let (old, new) = (part_of(before, &pointer), part_of(after, &pointer));
+        differ(&format!("{at}{pointer}"), old, new, lines);
+    }
+}
+
+fn part_of<'v>(whole: Option<&'v Value>, pointer: &str) -> Option<&'v Value> {
+    whole.and_then(|value| value.pointer(pointer))
+}
+
+/// Whether a value has no parts.
+fn is_whole(value: &Value) -> bool {
+    !(value.is_object() || value.is_array())
+}
+
+/// A key as JSON pointers write it (RFC 6901).
+fn escaped(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
+fn line(at: &str, before: Option<&Value>, after: Option<&Value>) -> String {
+    if is_private(at) {
+        let what = match (before, after) {
+            (None, _) => "added",
+            (_, None) => "removed",
+            _ => "changed",
+        };
+        return format!("{at}: {what}");
+    }
+    format!("{at}: {} → {}", shown(before), shown(after))
+}
+
+/// Where passwords stand that should stand in Secrets: whoever approves need not be able to read them.
+fn is_private(at: &str) -> bool {
+    let in_env = at.contains("/env/") && at.ends_with("/value");
+    let in_words = at.contains("/args/") || at.contains("/command/");
+    in_env
+        || in_words
+        || at.starts_with("/data/")
+        || at.starts_with("/binaryData/")
+        || at.starts_with("/metadata/annotations/")
 }
 
 fn shown(value: Option<&Value>) -> String {
@@ -130,5 +174,41 @@ mod tests {
         let long = json!({"a": "x".repeat(10_000)});
         let impact = compare(Some(&json!({})), &long);
         assert!(impact.lines[0].len() < 200);
+    }
+
+    #[test]
+    fn what_may_be_a_password_is_not_shown() {
+        let container = |env: Value| json!({"spec": {"containers": [{"name": "a", "env": env}]}});
+        let before = container(json!([]));
+        let after = container(json!([{"name": "PASSWORD", "value": "hunter2"}]));
+        let impact = compare(Some(&before), &after);
+        assert_eq!(
+            impact.lines,
+            [
+                "/spec/containers/0/env/0/name: nothing → \"PASSWORD\"",
+                "/spec/containers/0/env/0/value: added",
+            ]
+        );
+        for (before, after) in [
+            (json!({}), json!({"data": {"pin": "hunter2"}})),
+            (
+                json!({"data": {"pin": "hunter2"}}),
+                json!({"data": {"pin": "hunter3"}}),
+            ),
+            (json!({"data": {"pin": "hunter2"}}), json!({})),
+            (
+                json!({}),
+                json!({"metadata": {"annotations": {"a": "hunter2"}}}),
+            ),
+            (
+                json!({"args": ["a"]}),
+                json!({"args": ["a", "--password=hunter2"]}),
+            ),
+        ] {
+            let lines = compare(Some(&before), &after).lines.join("\n");
+            assert!(!lines.is_empty() && !lines.contains("hunter"), "{lines}");
+        }
+        let shapes = compare(Some(&json!({"a": {"b": 1}})), &json!({"a": 1}));
+        assert_eq!(shapes.lines, ["/a: {\"b\":1} → 1"]);
     }
 }

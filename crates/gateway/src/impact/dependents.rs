@@ -55,14 +55,11 @@ pub(super) async fn of(lookup: &Lookup<'_>) -> Option<Impact> {
     } else {
         Vec::new()
     };
-    let mut seen = HashSet::new();
+    // No kind is found below itself, so that this ends.
     while !owners.is_empty() && lost.len() < MOST {
         let uids: HashSet<String> = owners.iter().map(|o| o.uid.clone()).collect();
         let mut next = Vec::new();
         for kind in kinds_below(&owners) {
-            if !seen.insert((kind.resource.clone(), uids.len())) {
-                continue;
-            }
             for child in list(lookup, &kind, None).await.unwrap_or_default() {
                 if is_owned(&child, &uids)
                     && let Some(child) = known(&kind, &child)
