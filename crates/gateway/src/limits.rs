@@ -21,6 +21,8 @@ pub struct Limits {
     held_of: Mutex<HashMap<PersonId, Arc<Semaphore>>>,
     held_at: Mutex<HashMap<ClusterName, Arc<Semaphore>>>,
     held_kib: Arc<Semaphore>,
+    held_kib_of: Mutex<HashMap<PersonId, Arc<Semaphore>>>,
+    person_kib: usize,
 }
 
 /// Records of refusals to nobody in particular: so many a second, so many at once. Who floods the gate
@@ -73,6 +75,9 @@ impl Limits {
             held_of: Mutex::default(),
             held_at: Mutex::default(),
             held_kib: Arc::new(Semaphore::new(settings.holds.memory_kib)),
+            held_kib_of: Mutex::default(),
+            // No one person fills what is there for all; one body always fits.
+            person_kib: (settings.holds.memory_kib / 4).max(kib(settings.body_limit) as usize),
             strangers: Mutex::new(Bucket {
                 tokens: STRANGERS_AT_ONCE,
                 filled: Instant::now(),
@@ -145,11 +150,38 @@ impl Limits {
     ///
     /// # Errors
     /// A refusal with 429 when the bodies of those that wait fill all there is for them.
-    pub fn hold_bytes(&self, bytes: u64) -> Result<OwnedSemaphorePermit, Refusal> {
-        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
-        let held = self.held_kib.clone().try_acquire_many_owned(kib);
-        held.map_err(|_| Refusal::too_many_held("whose bodies are large"))
+    pub fn hold_bytes(&self, person: PersonId, bytes: u64) -> Result<HeldBytes, Refusal> {
+        let take = |held: Arc<Semaphore>, whose| {
+            let held = held.try_acquire_many_owned(kib(bytes));
+            held.map_err(|_| Refusal::too_many_held(whose))
+        };
+        let own = held_of(&self.held_kib_of, &person, self.person_kib);
+        Ok(HeldBytes {
+            of_person: take(own, "of yours, whose bodies are large,")?,
+            of_all: take(self.held_kib.clone(), "whose bodies are large")?,
+        })
     }
+}
+
+/// Memory for the body of a request that is held; given back when dropped.
+#[derive(Debug)]
+pub struct HeldBytes {
+    of_person: OwnedSemaphorePermit,
+    of_all: OwnedSemaphorePermit,
+}
+
+impl HeldBytes {
+    /// Gives back what the body turned out not to need.
+    pub fn shrink(&mut self, bytes: u64) {
+        for place in [&mut self.of_person, &mut self.of_all] {
+            let surplus = place.num_permits().saturating_sub(kib(bytes) as usize);
+            drop(place.split(surplus));
+        }
+    }
+}
+
+fn kib(bytes: u64) -> u32 {
+    u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)
 }
 
 fn held_of<K: std::hash::Hash + Eq + Clone>(
@@ -197,6 +229,23 @@ mod tests {
         let _get = limits.enter(ana, &prod, false, false).unwrap();
         drop(watch);
         assert!(limits.enter(ana, &prod, true, false).is_ok());
+    }
+
+    #[test]
+    fn no_one_person_holds_all_the_memory_for_bodies() {
+        let mut settings = Settings::default();
+        settings.holds.memory_kib = 16 * 1024;
+        let limits = Limits::new(&settings);
+        let person = |n| PersonId::from_uuid(uuid::Uuid::from_u128(n));
+        let mib = 1024 * 1024;
+        let mut first = limits.hold_bytes(person(1), 3 * mib).unwrap();
+        assert!(limits.hold_bytes(person(1), 3 * mib).is_err());
+        assert!(limits.hold_bytes(person(2), 3 * mib).is_ok());
+        first.shrink(1000);
+        assert!(
+            limits.hold_bytes(person(1), 3 * mib).is_ok(),
+            "what is not needed is given back"
+        );
     }
 
     #[test]

@@ -177,6 +177,20 @@ pub fn refused(
     refusal
 }
 
+/// Records why a request that was held and then approved is refused all the same, and gives it back.
+pub(crate) fn refused_again(gate: &Gate, judged: &Judged, refusal: Refusal) -> Refusal {
+    let source = judged.source.ip();
+    let event = Event::Refusal {
+        request: judged.id,
+        source: source.to_string(),
+        actor: Some(Box::new(Actor::new(&judged.who, source, ""))),
+        status: refusal.status().as_u16(),
+        reason: clip(refusal.message()),
+    };
+    change_later(gate, event);
+    refusal
+}
+
 /// Writes the completion record of a forwarded request when it is dropped, however it ended.
 pub struct Ending {
     gate: Arc<Gate>,

@@ -13,6 +13,7 @@ use kubestile_core::approval::{
 use kubestile_core::context::{Approved, Known};
 use kubestile_core::decision::{Decision, Hold};
 use kubestile_core::event::{Accessed, Event as Written};
+use kubestile_core::session::EndReason;
 use kubestile_core::{AccessId, RiskClass, Timestamp, kubectl_line};
 use kubestile_store::RequestHandle;
 
@@ -40,7 +41,7 @@ pub(super) async fn for_approval(
     // Others of this person may go on meanwhile.
     judged.place = None;
     let (parts, body) = request.into_parts();
-    let body = waiting_body::read(gate, body).await?;
+    let body = waiting_body::read(gate, judged.who.identity().id, body).await?;
     let digest = digest::of(&judged, &parts.headers, &body.bytes);
     let sort = Sort::of(&judged.action);
     let attempt = attempt(&judged, &digest, &sort);
@@ -72,17 +73,17 @@ struct Asked {
     id: AccessId,
     handle: RequestHandle,
     line: String,
-    /// Cleared once it has its answer.
-    withdraws: bool,
+    /// Why it is taken back when this is dropped; cleared once it has its answer.
+    withdraws: Option<String>,
 }
 
 impl Drop for Asked {
     fn drop(&mut self) {
         self.gate.metrics.held(-1);
-        if self.withdraws {
+        if let Some(why) = self.withdraws.take() {
             let (gate, id) = (self.gate.clone(), self.id);
             self.gate.open.spawn(async move {
-                withdraw(&gate, id, "the client went away").await;
+                withdraw(&gate, id, &why).await;
             });
         }
     }
@@ -107,7 +108,7 @@ async fn ask(
             id: handle.current().id,
             handle,
             line: line.clone(),
-            withdraws: waits,
+            withdraws: waits.then(|| "the client went away".to_owned()),
         }
     };
     let same = gate
@@ -218,13 +219,13 @@ async fn answer(
         match current.state_at(now) {
             State::Waiting => {}
             State::Approved { .. } => {
-                asked.withdraws = false;
+                asked.withdraws = None;
                 // What is said beside kubectl in the terminal is to come before kubectl's own words.
                 tokio::time::sleep(NEWS_FIRST).await;
                 return Ok(current);
             }
             over => {
-                asked.withdraws = false;
+                asked.withdraws = None;
                 if over != current.state {
                     settle_expired(gate, current.id).await;
                 }
@@ -240,12 +241,12 @@ async fn answer(
                 }
             }
             () = tokio::time::sleep(left) => {}
-            why = session.ended() => return Err(lost(&why.to_string())),
-            () = tokio::time::sleep(session_left) => {
-                return Err(lost("the session expired"));
-            }
+            why = session.ended() => return Err(asked.lost(&why)),
+            () = tokio::time::sleep(session_left) => return Err(asked.lost(&EndReason::Expired)),
             () = gate.draining.cancelled() => {
-                return Err(Refusal::cannot_hold("the gate is shutting down"));
+                let why = "the gate is shutting down";
+                asked.withdraws = Some(why.to_owned());
+                return Err(Refusal::cannot_hold(why));
             }
         }
     }
@@ -257,10 +258,14 @@ const NEWS_FIRST: Duration = Duration::from_millis(400);
 /// How soon a client is told to come again.
 const RETRY_SECS: u32 = 10;
 
-fn lost(why: &str) -> Refusal {
-    Refusal::unauthenticated(&format!(
-        "{why} while the request waited: run `kubestile login`"
-    ))
+impl Asked {
+    /// The session that asked is over.
+    fn lost(&mut self, why: &EndReason) -> Refusal {
+        self.withdraws = Some(why.to_string());
+        Refusal::unauthenticated(&format!(
+            "{why} while the request waited: run `kubestile login`"
+        ))
+    }
 }
 
 fn until(then: Timestamp, now: Timestamp) -> Duration {
@@ -322,7 +327,8 @@ async fn go_on(
     if let Some(uid) = looked_at.and_then(|h| h.uid.as_deref())
         && impact::uid(gate, &judged, approved.id).await.as_deref() != Some(uid)
     {
-        return Err(Refusal::object_replaced(&line, approved.id));
+        let refusal = Refusal::object_replaced(&line, approved.id);
+        return Err(record::refused_again(gate, &judged, refusal));
     }
     let policies = judged.policies.clone();
     let (who, action) = (&judged.who, &judged.action);
