@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use http::Method;
 use kubestile_control::api::{AccessEntry, AccessList};
 use kubestile_core::{Timestamp, Ttl};
-use rustix::process::{Pid, getpgid, getpgrp, getppid, setsid};
+use rustix::process::{Pid, getpid, getppid, setsid};
 use rustix::termios::{LocalModes, tcgetattr};
 
 use self::notices::{GiveUp, Notices};
@@ -62,8 +62,8 @@ impl Companion {
     /// when it cannot be started.
     pub(crate) fn leave(self, dir: &Path) {
         // Whoever adopts us when kubectl is gone already is in another process group.
-        let adopted =
-            getppid() != Some(self.kubectl) || getpgid(Some(self.kubectl)).ok() != Some(getpgrp());
+        let adopted = getppid() != Some(self.kubectl)
+            || parent::group(self.kubectl) != parent::group(getpid());
         if !adopted {
             let _not_started = self.start(dir);
         }

@@ -35,8 +35,7 @@ fn each_thing_is_said_once_on_the_terminal_and_the_companion_ends_with_kubectl()
     let companion = eventually("a companion", || companion_of(kubectl.pid()));
     // Ctrl-C at kubectl does not reach it.
     eventually("a session of its own", || {
-        let of = rustix::process::getsid(Some(companion)).unwrap();
-        (of == companion).then_some(())
+        (session_of(companion) == companion.as_raw_nonzero().get()).then_some(())
     });
 
     gate.say(&[entry("waiting", &[])]);
@@ -207,6 +206,13 @@ fn companion_of(kubectl: Pid) -> Option<Pid> {
                 .is_ok_and(|line| line.contains("\0companion\0") && line.contains(&mark))
         })
         .and_then(Pid::from_raw)
+}
+
+/// The session of a process (proc_pid_stat(5)); 0 if its leader is outside of our PID namespace.
+fn session_of(pid: Pid) -> i32 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap();
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    fields.split_whitespace().nth(3).unwrap().parse().unwrap()
 }
 
 /// Whether it runs and is not only waited for by nobody.

@@ -136,6 +136,20 @@ pub(super) fn started(pid: Pid) -> Option<u64> {
     stat(pid).map(|s| s.started)
 }
 
+/// The process group of a process, to be compared only. It is 0 if its leader is outside of our PID
+/// namespace (pid_namespaces(7)), which `rustix::process::getpgid` does not expect.
+#[cfg(target_os = "linux")]
+pub(super) fn group(pid: Pid) -> Option<i32> {
+    stat(pid).map(|s| s.group)
+}
+
+/// The process group of a process, to be compared only.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn group(pid: Pid) -> Option<i32> {
+    let group = rustix::process::getpgid(Some(pid)).ok()?;
+    Some(group.as_raw_nonzero().get())
+}
+
 /// Whether a program is kubectl by its name, or cannot be asked for it.
 pub(super) fn is_kubectl(pid: Pid) -> bool {
     stat(pid).is_none_or(|s| s.name == "oc" || s.name.starts_with("kubectl"))
@@ -152,6 +166,7 @@ struct Stat {
     name: String,
     /// It is no zombie.
     lives: bool,
+    group: i32,
     started: u64,
 }
 
@@ -162,11 +177,13 @@ impl Stat {
         let (_, name) = head.split_once('(')?;
         let mut fields = rest.split_ascii_whitespace();
         let state = fields.next()?;
-        // The 22nd field of all, of which the state was the third.
-        let started = fields.nth(18)?.parse().ok()?;
+        // The fifth field of all and the 22nd, of which the state was the third.
+        let group = fields.nth(1)?.parse().ok()?;
+        let started = fields.nth(16)?.parse().ok()?;
         Some(Self {
             name: name.to_owned(),
             lives: !matches!(state, "Z" | "X" | "x"),
+            group,
             started,
         })
     }
@@ -178,10 +195,10 @@ mod tests {
 
     #[test]
     fn a_name_does_not_shift_the_fields() {
-        let text = "71 (a) S (b c) S 1 71 71 34816 71 4194304 1 0 0 0 5 6 0 0 20 0 9 0 4711 1 2";
+        let text = "71 (a) S (b c) S 1 70 0 34816 71 4194304 1 0 0 0 5 6 0 0 20 0 9 0 4711 1 2";
         let stat = Stat::parse(text).unwrap();
         assert_eq!(stat.name, "a) S (b c");
-        assert_eq!((stat.lives, stat.started), (true, 4711));
+        assert_eq!((stat.lives, stat.group, stat.started), (true, 70, 4711));
         let zombie = text.replace(") S 1", ") Z 1");
         assert!(!Stat::parse(&zombie).unwrap().lives);
         for bad in ["", "71", "71 (a", "71 (a) S", "71 (a) S 1 2 3"] {
