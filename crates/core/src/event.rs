@@ -381,9 +381,11 @@ pub struct Completion {
     pub bytes_out: u64,
     /// From the decision to the end, in microseconds.
     pub duration_micros: u64,
-    /// How it ended: `complete`, `client-closed`, `upstream-failed`, `session-ended`, `shutdown`.
+    /// How it ended: `complete`, `client-closed`, `refused`, `upstream-failed`, `protocol-error`, `unrecorded`,
+    /// or because what it stood on was over: `session-ended`, `access-ended` (a grant, job function or
+    /// policy), `shutdown` (of the gate).
     pub end: String,
-    /// Further words (why the session ended, how the upstream failed).
+    /// Further words (why the session or access ended, how the upstream failed).
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub detail: String,
 }

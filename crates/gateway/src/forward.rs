@@ -31,6 +31,7 @@ use crate::parse::UpstreamTarget;
 use crate::pool::PoolError;
 use crate::record::{Ending, Recorded};
 use crate::refusal::Refusal;
+use crate::stream::over::Over;
 use crate::stream::upgrade::Protocol;
 use crate::stream::{Trust, upgrade};
 
@@ -187,7 +188,7 @@ pub async fn forward(
     let sent = if long {
         let mut standing = Trust::new(gate, &judged);
         let answer = standing.outlasts(pool.send_own(&target, upstream)).await;
-        let answer = answer.map_err(|why| cut(&mut ending, &why))?;
+        let answer = answer.map_err(|over| cut(&mut ending, &over))?;
         trust = Some(standing);
         answer.map(|answer| (answer, None))
     } else {
@@ -305,9 +306,9 @@ fn check_informational(
 }
 
 /// The refusal of a stream whose trust ended before it was open.
-pub(crate) fn cut(ending: &mut Ending, why: &str) -> Refusal {
-    ending.ended("session-ended", why);
-    Refusal::unauthenticated(&format!("{why}: run `kubestile login`"))
+pub(crate) fn cut(ending: &mut Ending, over: &Over) -> Refusal {
+    ending.ended(over.word(), &over.to_string());
+    over.refusal()
 }
 
 /// A redirect is never followed, and is passed on only for what applications behind a `proxy`

@@ -12,6 +12,7 @@ use kubestile_core::request_info::ParseError;
 use serde::Serialize;
 
 use crate::body::Body;
+use crate::stream::over::Over;
 
 /// A refusal: status, reason and a message for the person at the terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +77,14 @@ impl Refusal {
             policies: denial.policies.clone(),
             ..Self::new(StatusCode::FORBIDDEN, "Forbidden", message)
         }
+    }
+
+    /// 403: what it stood on ended before it began.
+    pub fn access_ended(why: &str) -> Self {
+        let message = format!(
+            "kubestile: {why}. Next: `kubestile access` shows what you have and what you may ask for"
+        );
+        Self::new(StatusCode::FORBIDDEN, "AccessEnded", message)
     }
 
     /// 403: it could go on once its obligations are met.
@@ -301,19 +310,18 @@ impl Refusal {
 }
 
 /// The `Status` that ends an open stream, for exec's error channel and for a watch's ERROR event.
-pub fn end_of_stream(why: &str, request: RequestId) -> Vec<u8> {
-    let message = end_message(why, request);
-    status_json(END_CODE.as_u16(), SESSION_ENDED, &message, Vec::new(), None)
+pub fn end_of_stream(over: &Over, request: RequestId) -> Vec<u8> {
+    let message = end_message(over, request);
+    status_json(END_CODE.as_u16(), over.reason(), &message, Vec::new(), None)
 }
 
-/// The reason of a `Status` that ends a stream, and its code.
-pub(crate) const SESSION_ENDED: &str = "SessionEnded";
+/// The code of a `Status` that ends a stream.
 pub(crate) const END_CODE: StatusCode = StatusCode::FORBIDDEN;
 
 /// The message of a `Status` that ends a stream.
-pub(crate) fn end_message(why: &str, request: RequestId) -> String {
+pub(crate) fn end_message(over: &Over, request: RequestId) -> String {
     clean(&format!(
-        "kubestile ended this stream: {why} (request {request})"
+        "kubestile ended this stream: {over} (request {request})"
     ))
 }
 

@@ -1,5 +1,6 @@
 //! Streams: what outlives its request, and must end with the trust it was opened in.
 
+pub mod over;
 pub mod relay;
 pub mod spdy;
 pub mod upgrade;
@@ -21,11 +22,12 @@ use kubestile_policy::{Outcome, Question};
 use crate::forward::Judged;
 use crate::gate::Gate;
 use crate::gather::grants;
+use crate::stream::over::Over;
 
 /// What a stream stands on. It ends, with a reason for the person, when the session is ended or expires,
 /// when it would not be allowed any more (a grant that ended, a job function or policy that changed), or
 /// when the gate shuts down. It does not end because the certificate that opened it was renewed.
-pub struct Trust(Pin<Box<dyn Future<Output = String> + Send>>);
+pub struct Trust(Pin<Box<dyn Future<Output = Over> + Send>>);
 
 /// How long a stream goes on before it is judged again in any case: policies may look at the clock.
 const JUDGED_AGAIN: Duration = Duration::from_secs(30);
@@ -49,20 +51,18 @@ impl Trust {
                     return why;
                 }
                 tokio::select! {
-                    reason = session.ended() => return reason.to_string(),
+                    reason = session.ended() => return reason.into(),
                     () = tokio::time::sleep(standing.next_look()) => {}
                     _ = rights.changed() => {}
                     _ = policies.changed() => {}
-                    () = standing.gate.closing.cancelled() => {
-                        return "the gate is shutting down".to_owned();
-                    }
+                    () = standing.gate.closing.cancelled() => return Over::Shutdown,
                 }
             }
         }))
     }
 
-    /// Ready with the reason once the trust has ended.
-    pub fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<String> {
+    /// Ready with why, once the trust has ended.
+    pub fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<Over> {
         self.0.as_mut().poll(cx)
     }
 
@@ -71,7 +71,7 @@ impl Trust {
     ///
     /// # Errors
     /// Why the trust ended.
-    pub async fn outlasts<T>(&mut self, work: impl Future<Output = T>) -> Result<T, String> {
+    pub async fn outlasts<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Over> {
         tokio::select! {
             done = work => Ok(done),
             why = self.0.as_mut() => Err(why),
@@ -79,7 +79,7 @@ impl Trust {
     }
 
     /// Waits until the trust has ended, and says why.
-    pub async fn ended(self) -> String {
+    pub async fn ended(self) -> Over {
         self.0.await
     }
 }
@@ -99,14 +99,14 @@ impl Standing {
     }
 
     /// Whether the stream would be allowed now; if not, why not.
-    fn judge(&self) -> Result<(), String> {
+    fn judge(&self) -> Result<(), Over> {
         let gate = &*self.gate;
         let now = gate.now();
         if now >= self.who.session_expires() {
-            return Err(EndReason::Expired.to_string());
+            return Err(EndReason::Expired.into());
         }
         let Some(identity) = gate.store.person(self.who.identity().id) else {
-            return Err(EndReason::PersonRemoved.to_string());
+            return Err(EndReason::PersonRemoved.into());
         };
         let context = Conditions {
             now,
@@ -123,9 +123,8 @@ impl Standing {
         if let Outcome::Allow(_) = outcome {
             return Ok(());
         }
-        Err(self
-            .lost_grant(now)
-            .unwrap_or_else(|| not_allowed(&outcome)))
+        let why = self.lost_grant(now);
+        Err(Over::Access(why.unwrap_or_else(|| not_allowed(&outcome))))
     }
 
     /// Why a grant that the stream stood on gives nothing any more.

@@ -20,6 +20,7 @@ use crate::pool::InFlight;
 use crate::record::Ending;
 use crate::refusal::Refusal;
 use crate::stream::Trust;
+use crate::stream::over::Over;
 
 type Durable = Pin<Box<dyn Future<Output = Result<(), AuditError>> + Send>>;
 
@@ -130,9 +131,10 @@ impl Answer {
     }
 
     /// The trust has ended: a last word in the stream's own format, where it has one, then the cut.
-    fn cut(&mut self, why: String) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        self.ending.ended("session-ended", &why);
-        let Some(last) = self.farewell.say(&why, self.request) else {
+    fn cut(&mut self, over: Over) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let why = over.to_string();
+        self.ending.ended(over.word(), &why);
+        let Some(last) = self.farewell.say(&over, self.request) else {
             self.state = State::Done;
             return Poll::Ready(Some(Err(BodyError::Ended(why))));
         };

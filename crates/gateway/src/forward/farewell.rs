@@ -8,6 +8,7 @@ use kubestile_core::request_info::Verb;
 
 use super::Judged;
 use crate::refusal;
+use crate::stream::over::Over;
 
 /// How the client of a stream is told why it ends; follows the bytes that pass.
 pub(super) enum Farewell {
@@ -71,11 +72,11 @@ impl Farewell {
     }
 
     /// The last word, if one can be said here.
-    pub(super) fn say(&self, why: &str, request: RequestId) -> Option<LastWord> {
+    pub(super) fn say(&self, over: &Over, request: RequestId) -> Option<LastWord> {
         match self {
             Self::JsonWatch { between: true } => {
                 let mut bytes = br#"{"type":"ERROR","object":"#.to_vec();
-                bytes.extend_from_slice(&refusal::end_of_stream(why, request));
+                bytes.extend_from_slice(&refusal::end_of_stream(over, request));
                 bytes.extend_from_slice(b"}\n");
                 Some(LastWord {
                     bytes,
@@ -83,12 +84,13 @@ impl Farewell {
                 })
             }
             Self::ProtobufWatch(frames) if frames.between() => Some(LastWord {
-                bytes: error_frame(&refusal::end_message(why, request)),
+                bytes: error_frame(over.reason(), &refusal::end_message(over, request)),
                 ends_well: true,
             }),
             Self::Line { between } => {
                 let gap = if *between { "" } else { "\n" };
-                let line = format!("{gap}kubestile ended this stream: {why} (request {request})\n");
+                let line =
+                    format!("{gap}kubestile ended this stream: {over} (request {request})\n");
                 Some(LastWord {
                     bytes: line.into_bytes(),
                     ends_well: false,
@@ -135,13 +137,13 @@ impl Frames {
 
 /// One frame with a `metav1.WatchEvent` of type ERROR. Its object is a `Status` as every object in
 /// protobuf is: `k8s\0`, then a `runtime.Unknown`; the event itself goes without that wrapping.
-fn error_frame(message: &str) -> Vec<u8> {
+fn error_frame(reason: &str, message: &str) -> Vec<u8> {
     let mut status = Vec::new();
     // An empty ListMeta, as apimachinery writes it: selfLink, resourceVersion, continue.
     field(1, b"\n\0\x12\0\x1a\0", &mut status);
     field(2, b"Failure", &mut status);
     field(3, message.as_bytes(), &mut status);
-    field(4, refusal::SESSION_ENDED.as_bytes(), &mut status);
+    field(4, reason.as_bytes(), &mut status);
     varint(6 << 3, &mut status);
     varint(u64::from(refusal::END_CODE.as_u16()), &mut status);
 
@@ -213,14 +215,14 @@ mod tests {
     fn nothing_is_said_within_an_item() {
         let id = RequestId::from_uuid(uuid::Uuid::from_u128(7));
         let mut watch = Farewell::ProtobufWatch(Frames::default());
-        assert!(watch.say("over", id).is_some());
+        assert!(watch.say(&Over::Access("over".to_owned()), id).is_some());
         watch.saw(&[0, 0, 0, 2, 1]);
-        assert!(watch.say("over", id).is_none());
+        assert!(watch.say(&Over::Access("over".to_owned()), id).is_none());
         watch.saw(&[1]);
-        assert!(watch.say("over", id).is_some());
+        assert!(watch.say(&Over::Access("over".to_owned()), id).is_some());
         let mut watch = Farewell::JsonWatch { between: true };
         watch.saw(b"{\"type\"");
-        assert!(watch.say("over", id).is_none());
+        assert!(watch.say(&Over::Access("over".to_owned()), id).is_none());
     }
 
     /// As apimachinery v0.36.3 encodes it: `streaming.NewEncoder` over `LengthDelimitedFramer` and
@@ -230,8 +232,8 @@ mod tests {
         let expected = b"\0\0\0K\n\x05ERROR\x12B\n@k8s\0\n\x0c\n\x02v1\x12\x06Status\x12(\
             \n\x06\n\0\x12\0\x1a\0\x12\x07Failure\x1a\x04over\"\x0cSessionEnded0\x93\x03\x1a\0\"\0";
         let shown = |bytes: &[u8]| bytes.escape_ascii().to_string();
-        assert_eq!(shown(&error_frame("over")), shown(expected));
-        let long = error_frame(&"m".repeat(300));
+        assert_eq!(shown(&error_frame("SessionEnded", "over")), shown(expected));
+        let long = error_frame("SessionEnded", &"m".repeat(300));
         let mut frames = Frames::default();
         frames.saw(&long);
         assert!(frames.between());

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Trust, spdy, websocket};
 use crate::record::Ending;
 use crate::refusal;
+use crate::stream::over::Over;
 
 /// Bytes in flight per direction.
 const BUFFER: usize = 32 * 1024;
@@ -96,7 +97,7 @@ pub async fn join<C, U>(
     ending.sent(sent.load(Ordering::Relaxed));
     match end {
         End::Closed(how) => ending.ended(how, ""),
-        End::Trust(why) => ending.ended("session-ended", &why),
+        End::Trust(over) => ending.ended(over.word(), &over.to_string()),
         End::Abused(why) => ending.ended("protocol-error", &why.to_string()),
     }
 }
@@ -162,7 +163,7 @@ where
 #[derive(Debug)]
 enum End {
     Closed(&'static str),
-    Trust(String),
+    Trust(Over),
     Abused(spdy::Malformed),
 }
 
@@ -201,7 +202,7 @@ async fn download<R, W>(
     mut from: R,
     mut to: W,
     framing: &Mutex<Framing>,
-    trust: impl Future<Output = String>,
+    trust: impl Future<Output = Over>,
     request: RequestId,
     count: &AtomicU64,
 ) -> End
@@ -250,7 +251,7 @@ where
     let last = {
         let framing = lock();
         if whole && framing.at_boundary() {
-            framing.farewell(&status, &why)
+            framing.farewell(&status, &why.to_string())
         } else {
             Vec::new()
         }
@@ -309,7 +310,7 @@ mod tests {
     async fn input_stops_with_the_trust_and_not_with_the_farewell() {
         let (mut client, gate_to_client) = duplex(1024);
         let (mut server, gate_to_server) = duplex(1024);
-        let (end, ended) = tokio::sync::oneshot::channel::<String>();
+        let (end, ended) = tokio::sync::oneshot::channel::<Over>();
         let trust = Trust(Box::pin(async move { ended.await.unwrap() }));
         let channel = websocket::ErrorChannel::of("v5.channel.k8s.io");
         let framing = Framing::WebSocket(websocket::Frames::default(), channel);
@@ -328,7 +329,7 @@ mod tests {
             server.write_all(b"\x82\x04ab").await.unwrap();
             client.read_exact(&mut seen[..4]).await.unwrap();
             // Trust ends and the client goes on, both before the relay runs again.
-            end.send("over".to_owned()).unwrap();
+            end.send(Over::Access("over".to_owned())).unwrap();
             client.write_all(b"after").await.unwrap();
             tokio::task::yield_now().await;
             server.write_all(b"cd").await.unwrap();
@@ -339,7 +340,7 @@ mod tests {
             (rest, more)
         };
         let (end, (rest, more)) = tokio::join!(relay, scene);
-        assert!(matches!(end, End::Trust(why) if why == "over"));
+        assert!(matches!(end, End::Trust(Over::Access(why)) if why == "over"));
         assert!(rest.starts_with(b"cd\x82"), "the frame, then the farewell");
         assert!(more.is_empty(), "{}", more.escape_ascii());
     }

@@ -103,7 +103,7 @@ pub async fn open(
     let sent = trust
         .outlasts(sent)
         .await
-        .map_err(|why| forward::cut(&mut ending, &why))?;
+        .map_err(|over| forward::cut(&mut ending, &over))?;
     let mut response = sent.map_err(|error| {
         tracing::warn!(cluster = %name, request = %judged.id, error = %error, "no stream");
         ending.ended("upstream-failed", &error.to_string());
@@ -130,7 +130,7 @@ pub async fn open(
             Ok(_) => {
                 return ending.ended("client-closed", "the connection broke during the upgrade");
             }
-            Err(why) => return ending.ended("session-ended", &why),
+            Err(over) => return ending.ended(over.word(), &over.to_string()),
         };
         let (client, upstream) = (TokioIo::new(client), TokioIo::new(upstream));
         relay::join(client, upstream, framing, trust, judged.id, ending).await;
