@@ -71,10 +71,10 @@ fn visible(app: &App, caller: &Caller, query: &ListQuery, seen: u64) -> AccessLi
     let me = caller.who.identity().id;
     let now = app.now();
     let mut all = app.store.requests();
-    // Each is put to the policies: what a list costs is bounded.
-    all.truncate(LOOKED_AT);
     all.retain(|r| !query.mine || r.requester.session == caller.who.session());
     all.retain(|r| !query.waiting || matches!(r.state_at(now), Stands::Waiting));
+    // Each is put to the policies: what a list costs is bounded.
+    all.truncate(LOOKED_AT);
     let mut shown = all
         .iter()
         .filter(|r| r.requester.id == me || caller.is_security() || may_answer(app, caller, r))

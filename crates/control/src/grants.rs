@@ -99,7 +99,12 @@ pub(crate) async fn start_approved(
     let asks = Answering {
         identity: &holder,
         session: session.session(),
-        from: std::net::IpAddr::from([0, 0, 0, 0]),
+        // Where it was asked from: policies may look at that.
+        from: request
+            .requester
+            .source
+            .parse()
+            .map_err(|_| gone("it is not known where it was asked from".to_owned()))?,
     };
     let approvals = u8::try_from(request.approvals.len()).unwrap_or(u8::MAX);
     let outcome = access::may_ask(app, &asks, &access::abouts(request), approvals);

@@ -44,8 +44,21 @@ pub(super) fn run(args: &Args) -> Outcome {
         client: client_name(),
     };
     let (answer, authority) = block_on(exchange(&args.url, &trust, &request))?;
+    let whom = answer.person.clone();
+    keep(args, kubeconfig, &key, (answer, authority), &whom)
+}
+
+/// Keeps a new login in the place of an older one, with the authority that is trusted from now on, and
+/// writes its contexts.
+fn keep(
+    args: &Args,
+    kubeconfig: PathBuf,
+    key: &ClientKey,
+    (answer, authority): (LoginAnswer, String),
+    whom: &str,
+) -> Outcome {
     let certificate = Certificate {
-        pem: answer.certificate.clone(),
+        pem: answer.certificate,
         received: now(),
         not_after: answer.not_after,
         session_expires: answer.session_expires,
@@ -57,7 +70,7 @@ pub(super) fn run(args: &Args) -> Outcome {
         url: args.url.to_string(),
         authority,
         session: answer.session,
-        person: answer.person.clone(),
+        person: answer.person,
         expires: answer.session_expires,
         context_prefix: args.context_prefix.clone(),
         kubeconfig: kubeconfig.clone(),
@@ -66,12 +79,8 @@ pub(super) fn run(args: &Args) -> Outcome {
     end_older(&dir);
     let login = Login::create(dir, record, &key.key_pem(), &certificate)?;
     let written = write_contexts(args, &answer.clusters, &login)?;
-    output::talk(&format!(
-        "logged in at {} as {}, for {}",
-        args.url,
-        answer.person,
-        left(answer.session_expires)
-    ));
+    let (url, left) = (&args.url, left(answer.session_expires));
+    output::talk(&format!("logged in at {url} as {whom}, for {left}"));
     report(&written, &kubeconfig)
 }
 

@@ -4,17 +4,16 @@ use std::time::Duration;
 
 use http::{StatusCode, header};
 use kubestile_authn::ClientKey;
-use kubestile_control::api::{EXCHANGE, ExchangeAnswer, ExchangePending, TOKEN_TYPE};
+use kubestile_control::api::{EXCHANGE, ExchangeAnswer, ExchangePending, LoginAnswer, TOKEN_TYPE};
 use kubestile_core::Secret;
 use kubestile_outbound::client::{Call, Client, Limits, ServiceUrl};
 
-use super::{check_prefix, end_older, report, trust, write_contexts};
+use super::{check_prefix, keep, trust};
 use crate::args::client::Login as Args;
 use crate::client::Door;
 use crate::clock::now;
-use crate::command::{block_on, left};
+use crate::command::block_on;
 use crate::exit::{During as _, Fail, Outcome};
-use crate::login::{Certificate, Login, Record};
 use crate::{files, kubeconfig, output};
 
 /// Where the token of a GitLab job is looked for.
@@ -37,32 +36,17 @@ pub(super) fn run(args: &Args) -> Outcome {
         let authority = trust.settle(&answer.ca)?;
         Ok((answer, authority))
     })?;
-    let certificate = Certificate {
-        pem: answer.access_token.expose().clone(),
-        received: now(),
+    let whom = format!("the pipeline {}", answer.person);
+    let answer = LoginAnswer {
+        session: answer.session,
+        person: answer.person,
+        certificate: answer.access_token.expose().clone(),
         not_after: answer.not_after,
         session_expires: answer.session_expires,
+        clusters: answer.clusters,
+        ca: answer.ca,
     };
-    let record = Record {
-        url: args.url.to_string(),
-        authority,
-        session: answer.session,
-        person: answer.person.clone(),
-        expires: answer.session_expires,
-        context_prefix: args.context_prefix.clone(),
-        kubeconfig: kubeconfig.clone(),
-    };
-    let dir = Login::directory(&args.url)?;
-    end_older(&dir);
-    let login = Login::create(dir, record, &key.key_pem(), &certificate)?;
-    let written = write_contexts(args, &answer.clusters, &login)?;
-    output::talk(&format!(
-        "logged in at {} as the pipeline {}, for {}",
-        args.url,
-        answer.person,
-        left(answer.session_expires)
-    ));
-    report(&written, &kubeconfig)
+    keep(args, kubeconfig, &key, (answer, authority), &whom)
 }
 
 /// Exchanges the token; where somebody must approve the run first, waits for them.
