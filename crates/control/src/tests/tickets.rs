@@ -134,7 +134,8 @@ async fn a_signed_webhook_is_a_reason_to_look_and_a_forged_one_is_nothing() {
     assert_eq!(gate.state.outside.status().webhooks_refused, 4);
     assert_eq!((place.asked(), ended(&gate, id)), (2, None));
 
-    let honest = || place.webhook("DESK-7", "hunter2", gate.now());
+    let at = gate.now();
+    let honest = || place.webhook("DESK-7", "hunter2", at);
     assert_eq!(gate.public(honest()).await.status, StatusCode::ACCEPTED);
     // A ticket is not looked at twice within two seconds; the next look of its own is far off.
     gate.pass(3);

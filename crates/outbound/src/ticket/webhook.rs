@@ -80,9 +80,9 @@ pub(super) fn event(
         return Err(WebhookError::TooLarge);
     }
     let secrets = file::secrets(&config.secret_file).map_err(|_| WebhookError::Secret)?;
-    verify(system.config.kind, &secrets, headers, body, now)?;
+    let time = verify(system.config.kind, &secrets, headers, body, now)?;
     // Only what is signed is parsed, and only what is signed is remembered.
-    if !system.replays.is_new(body) {
+    if !system.replays.is_new(time, body) {
         return Err(WebhookError::Replay);
     }
     let body: Value = serde_json::from_slice(body).map_err(|_| WebhookError::NoTicket)?;
@@ -92,42 +92,44 @@ pub(super) fn event(
     Ok(Event { ticket })
 }
 
-fn verify(
+/// Checks the signature, and gives the time that was signed with the body, if any: a ticket that changes
+/// twice may send the same body twice.
+fn verify<'h>(
     kind: Kind,
     secrets: &[Secret<String>],
-    headers: &HeaderMap,
+    headers: &'h HeaderMap,
     body: &[u8],
     now: Timestamp,
-) -> Result<(), WebhookError> {
+) -> Result<&'h str, WebhookError> {
     match kind {
         Kind::Github => over_body(
             secrets,
             one(headers, "x-hub-signature-256")?,
             "sha256=",
             body,
-        ),
+        )?,
         Kind::JiraCloud | Kind::JiraDataCenter => {
-            over_body(secrets, one(headers, "x-hub-signature")?, "sha256=", body)
+            over_body(secrets, one(headers, "x-hub-signature")?, "sha256=", body)?;
         }
-        Kind::PagerDuty => over_body(secrets, one(headers, "x-pagerduty-signature")?, "v1=", body),
+        Kind::PagerDuty => over_body(secrets, one(headers, "x-pagerduty-signature")?, "v1=", body)?,
         Kind::Gitlab if headers.contains_key("webhook-signature") => {
-            standard(secrets, headers, body, now)
+            return standard(secrets, headers, body, now);
         }
         Kind::Gitlab => {
             let token = one(headers, "x-gitlab-token")?.as_bytes();
             let same = |found, secret| found | signature::same(secret, token);
-            match signature::keys(secrets).fold(false, same) {
-                true => Ok(()),
-                false => Err(WebhookError::Signature),
+            if !signature::keys(secrets).fold(false, same) {
+                return Err(WebhookError::Signature);
             }
         }
         Kind::ServiceNow | Kind::Generic => {
             let time = one(headers, TIMESTAMP_HEADER)?;
             let given = one(headers, SIGNATURE_HEADER)?;
             signed(secrets, given, "v1=", &[time.as_bytes(), b".", body])?;
-            in_time(time, now)
+            return in_time(time, now);
         }
     }
+    Ok("")
 }
 
 fn over_body(
@@ -157,12 +159,12 @@ fn signed(
 }
 
 /// <https://www.standardwebhooks.com>: a secret is `whsec_` and BASE64 of the key.
-fn standard(
+fn standard<'h>(
     secrets: &[Secret<String>],
-    headers: &HeaderMap,
+    headers: &'h HeaderMap,
     body: &[u8],
     now: Timestamp,
-) -> Result<(), WebhookError> {
+) -> Result<&'h str, WebhookError> {
     let message = one(headers, "webhook-id")?;
     let time = one(headers, "webhook-timestamp")?;
     let given = one(headers, "webhook-signature")?;
@@ -194,15 +196,15 @@ fn one<'h>(headers: &'h HeaderMap, name: &str) -> Result<&'h str, WebhookError> 
     }
 }
 
-fn in_time(time: &str, now: Timestamp) -> Result<(), WebhookError> {
+fn in_time(time: &str, now: Timestamp) -> Result<&str, WebhookError> {
     let digits = time.bytes().all(|b| b.is_ascii_digit());
-    let time: i64 = match digits {
+    let secs: i64 = match digits {
         true => time.parse().map_err(|_| WebhookError::Replay)?,
         false => return Err(WebhookError::Replay),
     };
-    let apart = now.as_secs().saturating_sub(time).saturating_abs();
+    let apart = now.as_secs().saturating_sub(secs).saturating_abs();
     match apart <= WINDOW_SECS {
-        true => Ok(()),
+        true => Ok(time),
         false => Err(WebhookError::Replay),
     }
 }
@@ -239,8 +241,13 @@ pub(crate) struct Replays(Mutex<VecDeque<Vec<u8>>>);
 const REMEMBERED: usize = 1024;
 
 impl Replays {
-    fn is_new(&self, body: &[u8]) -> bool {
-        let digest = digest::digest(&digest::SHA256, body).as_ref().to_vec();
+    fn is_new(&self, time: &str, body: &[u8]) -> bool {
+        let mut digest = digest::Context::new(&digest::SHA256);
+        // A time is digits and nothing else: what follows cannot be taken for a part of it.
+        digest.update(time.as_bytes());
+        digest.update(b".");
+        digest.update(body);
+        let digest = digest.finish().as_ref().to_vec();
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.contains(&digest) {
             return false;

@@ -279,6 +279,16 @@ fn a_signature_with_a_time() {
             case.event(&headers(&now, &now), &body),
             Ok(format!("here:{id}"))
         );
+        // The same message again, then a new one that says the same.
+        assert_eq!(
+            case.event(&headers(&now, &now), &body),
+            Err(WebhookError::Replay)
+        );
+        let later = (NOW + 1).to_string();
+        assert_eq!(
+            case.event(&headers(&later, &later), &body),
+            Ok(format!("here:{id}"))
+        );
     }
 }
 
@@ -319,8 +329,8 @@ fn signed_but_about_no_ticket() {
 fn what_is_remembered_is_bounded() {
     let replays = Replays::default();
     for n in 0..REMEMBERED + 10 {
-        assert!(replays.is_new(n.to_string().as_bytes()));
+        assert!(replays.is_new("", n.to_string().as_bytes()));
     }
     assert_eq!(replays.0.lock().unwrap().len(), REMEMBERED);
-    assert!(!replays.is_new(b"1000"));
+    assert!(!replays.is_new("", b"1000"));
 }
