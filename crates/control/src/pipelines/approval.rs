@@ -1,5 +1,6 @@
 //! Pipelines that somebody must approve first: an access request for the session that the token will
-//! start, and the same exchange again.
+//! start, and the same exchange again. A job's token may live for five minutes (GitHub Actions), which is
+//! less than people take: the same run may come again with a newer token, if it shows the same key.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use kubestile_core::approval::{AccessRequest, Requester, State, Subject};
 use kubestile_core::event::{Accessed, Event};
 use kubestile_core::grant::Terms;
 use kubestile_core::identity::IdentityKind;
-use kubestile_core::{AccessId, Identity};
+use kubestile_core::{AccessId, GrantId, Identity};
 
 use super::key_digest;
 use super::run::Run;
@@ -36,7 +37,7 @@ pub(super) async fn pending(
     run: &Run,
     key: Option<&CertificateRequest>,
 ) -> Result<Option<ExchangePending>, ApiError> {
-    let request = match of_run(app, run) {
+    let request = match of_run(app, pipeline, run, key) {
         Some(request) => request,
         None => open(app, from, pipeline, run, key).await?,
     };
@@ -62,7 +63,7 @@ pub(super) fn approved(
     key: Option<&CertificateRequest>,
 ) -> Result<(AccessId, Vec<String>), ApiError> {
     let none = || ApiError::forbidden("the run is not approved");
-    let request = of_run(app, run).ok_or_else(none)?;
+    let request = of_run(app, pipeline, run, key).ok_or_else(none)?;
     check_same(&request, pipeline, run, key)?;
     let State::Approved { until, .. } = request.state else {
         return Err(none());
@@ -75,9 +76,31 @@ pub(super) fn approved(
     Ok((request.id, approvals.map(|a| a.by.name.clone()).collect()))
 }
 
-/// The access request of this very token, whatever its state.
-fn of_run(app: &App, run: &Run) -> Option<Arc<AccessRequest>> {
-    app.store.requests_of(run.session).into_iter().next()
+/// The access request of this very token, whatever its state; else the one that the same run opened with
+/// an older token. That it is the same job shows the key, which never leaves it. Once its grant has
+/// started it is used up, and a further token asks anew.
+fn of_run(
+    app: &App,
+    pipeline: &Identity,
+    run: &Run,
+    key: Option<&CertificateRequest>,
+) -> Option<Arc<AccessRequest>> {
+    let mut all = app.store.requests();
+    let exact = all.iter().find(|r| r.requester.session == run.session);
+    if let Some(exact) = exact {
+        return Some(Arc::clone(exact));
+    }
+    let key = key?.key_digest();
+    let now = app.now();
+    all.retain(|r| {
+        r.requester.id == pipeline.id
+            && r.requester.key_digest == key
+            && r.reason.as_deref() == Some(run.words.as_str())
+            && matches!(r.subject, Subject::Grant(_))
+            && matches!(r.state_at(now), State::Waiting | State::Approved { .. })
+            && app.store.grant(GrantId::of(r.id)).is_none()
+    });
+    all.into_iter().next()
 }
 
 /// What was asked for must be what would be given: the same pipeline and key, and the same place under the
@@ -140,8 +163,11 @@ async fn open(
         quorum: 1,
         approvers: Vec::new(),
         created: now,
-        // An approval after the token's end would be of no use.
-        expires: now.plus(app.settings.ask_ttl).min(run.ends),
+        // Without a key, an approval after the token's end would be of no use.
+        expires: match key {
+            Some(_) => now.plus(app.settings.ask_ttl),
+            None => now.plus(app.settings.ask_ttl).min(run.ends),
+        },
         approvals: Vec::new(),
         state: State::Waiting,
     };

@@ -267,6 +267,49 @@ async fn a_protected_pipeline_waits_for_somebody_else() {
 }
 
 #[tokio::test]
+async fn people_may_take_longer_than_a_token_lives_and_what_they_approve_is_used_once() {
+    let place = Place::new().await;
+    let gate = place.gate_with(rules(json!({ "approval": true }))).await;
+    let cleo = gate.client("cleo", &["approver"]).await;
+    let csr = || ClientKey::generate().unwrap().csr_pem().unwrap();
+    let (own, stranger) = (csr(), csr());
+    let ask = async |over: serde_json::Value, csr: Option<&String>| {
+        let token = place.token(&over);
+        let answer = gate.public(exchange(&token, csr.map(String::as_str)));
+        let answer = answer.await;
+        (answer.status, answer.body["request"].clone())
+    };
+    let first = ask(json!({}), Some(&own)).await;
+    assert_eq!(first.0, StatusCode::ACCEPTED);
+    let same = ask(json!({ "exp": START + 900 }), Some(&own)).await;
+    assert_eq!(same, first, "a newer token of the same run, with the key");
+    for (over, csr) in [
+        (json!({}), Some(&stranger)),
+        (json!({}), None),
+        (json!({ "run_id": 78 }), Some(&own)),
+    ] {
+        let other = ask(over.clone(), csr).await;
+        assert_eq!(other.0, StatusCode::ACCEPTED);
+        assert_ne!(other.1, first.1, "{over} {}", csr.is_some());
+    }
+
+    let path = format!("/v1/access/{}", first.1.as_str().unwrap());
+    let shown = gate.public(get(&path).by(&cleo)).await;
+    let digest = json!({ "digest": shown.body["digest"] });
+    let approve = post(&format!("{path}/approve"), &digest).by(&cleo);
+    assert_eq!(gate.public(approve).await.status, StatusCode::OK);
+    let thief = ask(json!({}), Some(&stranger)).await;
+    assert_eq!(thief.0, StatusCode::ACCEPTED, "its own request, unanswered");
+    let started = ask(json!({}), Some(&own)).await;
+    assert_eq!(started.0, StatusCode::OK);
+    assert_eq!(gate.store.grants().len(), 1);
+    let again = ask(json!({}), Some(&own)).await;
+    assert_eq!(again.0, StatusCode::ACCEPTED, "it was used");
+    assert_ne!(again.1, first.1);
+    assert_eq!(gate.store.grants().len(), 1);
+}
+
+#[tokio::test]
 async fn what_is_denied_or_not_fetched_in_time_gives_nothing() {
     let place = Place::new().await;
     let gate = place.gate_with(rules(json!({ "approval": true }))).await;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 
 use kubestile_core::approval::{AccessRequest, Attempt, Event, State};
-use kubestile_core::{AccessId, PersonId, SessionId, Timestamp, Ttl};
+use kubestile_core::{AccessId, PersonId, Timestamp, Ttl};
 use sqlx::{Row as _, SqliteConnection};
 use tokio::sync::watch;
 
@@ -128,13 +128,6 @@ impl Store {
             .collect();
         drop(memory);
         all.sort_by_key(|r| (std::cmp::Reverse(r.created), r.id));
-        all
-    }
-
-    /// The access requests of one session, the latest first.
-    pub fn requests_of(&self, session: SessionId) -> Vec<Arc<AccessRequest>> {
-        let mut all = self.requests();
-        all.retain(|r| r.requester.session == session);
         all
     }
 

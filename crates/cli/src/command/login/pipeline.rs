@@ -1,6 +1,6 @@
 //! `kubestile login --pipeline`: the job's own identity token becomes a session that ends with it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{StatusCode, header};
 use kubestile_authn::ClientKey;
@@ -18,6 +18,9 @@ use crate::{files, kubeconfig, output};
 
 /// Where the token of a GitLab job is looked for.
 const VARIABLE: &str = "KUBESTILE_ID_TOKEN";
+/// For how long the same token is shown. Those of GitHub Actions live for five minutes, and what a run is
+/// given ends with the token.
+const YOUNG: Duration = Duration::from_secs(60);
 /// How often it is asked whether somebody has approved.
 const AGAIN: Duration = Duration::from_secs(3);
 
@@ -30,9 +33,8 @@ pub(super) fn run(args: &Args) -> Outcome {
     let key = ClientKey::generate()?;
     let csr = key.csr_pem()?;
     let (answer, authority) = block_on(async {
-        let token = token(args).await?;
         let door = Door::public(&args.url, &trust, None)?;
-        let answer = exchange(&door, &token, &csr).await?;
+        let answer = exchange(args, &door, &csr).await?;
         let authority = trust.settle(&answer.ca)?;
         Ok((answer, authority))
     })?;
@@ -49,11 +51,17 @@ pub(super) fn run(args: &Args) -> Outcome {
     keep(args, kubeconfig, &key, (answer, authority), &whom)
 }
 
-/// Exchanges the token; where somebody must approve the run first, waits for them.
-async fn exchange(door: &Door, token: &Secret<String>, csr: &str) -> Outcome<ExchangeAnswer> {
+/// Exchanges the token; where somebody must approve the run first, waits for them. That may take longer
+/// than a token lives: another one of the same run is shown then, with the same key.
+async fn exchange(args: &Args, door: &Door, csr: &str) -> Outcome<ExchangeAnswer> {
     let mut told = false;
+    let mut shown = (token(args).await?, Instant::now());
     loop {
-        let answer = door.form("/v1/token-exchange", form(token, csr)).await?;
+        if shown.1.elapsed() >= YOUNG {
+            shown = (token(args).await?, Instant::now());
+        }
+        let form = form(&shown.0, csr);
+        let answer = door.form("/v1/token-exchange", form).await?;
         match answer.status {
             StatusCode::OK => return answer.json(),
             StatusCode::ACCEPTED => {}
