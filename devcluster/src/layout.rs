@@ -111,6 +111,11 @@ impl Layout {
         self.dir.join("config").join(file)
     }
 
+    /// The API server's, in the place and form that kubeadm gives it.
+    pub(crate) fn manifest(&self) -> PathBuf {
+        self.dir.join("manifests").join("kube-apiserver.yaml")
+    }
+
     pub(crate) fn cni(&self) -> PathBuf {
         self.dir.join("cni")
     }

@@ -16,6 +16,7 @@ use crate::kubectl::Kubectl;
 use crate::kubernetes::Kubernetes;
 use crate::layout::{self, Layout};
 use crate::machine::{self, NodeParts};
+use crate::manifest;
 use crate::name::Name;
 use crate::network::{self, PodNetwork};
 use crate::node;
@@ -166,7 +167,7 @@ impl<'a> Startup<'a> {
             etcd,
             etcd_peer,
         };
-        for dir in ["log", "pki", "config", "cni", "images", "etcd"] {
+        for dir in ["log", "pki", "config", "manifests", "cni", "images", "etcd"] {
             create_private(&layout.dir().join(dir))?;
         }
         let state = claim(options, layout, binaries, ports)?;
@@ -192,6 +193,7 @@ impl<'a> Startup<'a> {
         let layout = self.layout;
         self.launch("etcd", config::etcd_flags(layout, self.ports))?;
         let flags = config::api_server_flags(layout, self.ports, &self.state.api_server_flags);
+        manifest::write(layout, &flags)?;
         self.launch("kube-apiserver", flags)?;
         if let Some(parts) = self.parts {
             node::start_containerd(&mut self, parts)?;

@@ -37,6 +37,11 @@ enum Command {
         #[arg(long, conflicts_with = "name")]
         all: bool,
     },
+    /// Start the API server anew from manifests/kube-apiserver.yaml in the cluster's directory
+    Restart {
+        #[arg(default_value = "dev")]
+        name: Name,
+    },
     /// Print the shell lines that make kubectl use a cluster: eval "$(cargo xtask cluster env)"
     Env {
         #[arg(default_value = "dev")]
@@ -68,6 +73,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
             ..Options::new(name)
         }),
         Command::Down { name, all } => down(name, all),
+        Command::Restart { name } => Ok(devcluster::restart_api_server(&name)?),
         Command::Env { name } => print(&shell_lines(&devcluster::attach(&name)?)?),
         Command::List { output } => list(output),
     }

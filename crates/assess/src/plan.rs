@@ -1,6 +1,14 @@
 //! The way up: which changes would close the gates of the next stage, in order, each tried on the
 //! snapshot first, with what it takes away, how it is taken back, and what it makes of the grade.
 
+mod control_plane;
+pub mod diff;
+pub mod files;
+pub mod manifest;
+mod policies;
+pub mod pull_request;
+mod rollout;
+
 use kubestile_core::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +18,9 @@ use crate::facts::Facts;
 use crate::score::{Assessment, Finding, assess};
 use crate::snapshot::Snapshot;
 use crate::verdict::{Change, Fix, Outcome};
+
+pub use policies::PROTECTED;
+pub use rollout::{Rollout, at, object, reached};
 
 /// The form of the document.
 pub const VERSION: &str = "kubestile.dev/plan/v1";
@@ -80,29 +91,44 @@ pub struct BreakGlass {
     pub groups: Vec<String>,
 }
 
+/// What only the cluster's owner can say.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Wishes {
+    /// The way in: no change is planned that would take everything from it.
+    pub keep: Option<BreakGlass>,
+    /// Who may say who people are.
+    pub issuer: Option<Issuer>,
+    /// Where images may come from; anywhere if there is none.
+    pub registries: Vec<String>,
+}
+
+/// An identity provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issuer {
+    /// Its address, `https://…`, as its tokens name it.
+    pub url: String,
+    /// What it calls this cluster, and no other.
+    pub audience: String,
+}
+
 /// Lines of what is lost that are kept of a step.
 const BLAST: usize = 20;
 
-/// Plans the way to `aim`. With `keep`, no change is planned that would take everything from that way in.
-pub fn plan(
-    snapshot: &Snapshot,
-    exceptions: &Exceptions,
-    aim: Stage,
-    keep: Option<&BreakGlass>,
-) -> Plan {
+/// Plans the way to `aim`.
+pub fn plan(snapshot: &Snapshot, exceptions: &Exceptions, aim: Stage, wishes: &Wishes) -> Plan {
     let before = assess(snapshot, exceptions);
     let mut planner = Planner {
         now: snapshot.clone(),
         grade: before.clone(),
         exceptions,
-        keep,
+        wishes,
         steps: Vec::new(),
         by_hand: Vec::new(),
     };
     let mut findings: Vec<&Finding> = before
         .findings
         .iter()
-        .filter(|f| f.stage <= aim && f.verdict.outcome == Outcome::Fail)
+        .filter(|f| f.stage <= aim && (f.verdict.outcome == Outcome::Fail || is_guard(snapshot, f)))
         .collect();
     // What only shows or refuses more comes before what takes rights away; low stages first.
     findings.sort_by_key(|f| (takes_away(f), f.stage, !f.gate));
@@ -127,6 +153,13 @@ pub fn plan(
     }
 }
 
+/// The guard behind the gate is worth having before a log can show that everybody comes through it.
+fn is_guard(snapshot: &Snapshot, finding: &Finding) -> bool {
+    finding.control == "S3-09"
+        && finding.verdict.outcome == Outcome::Unknown
+        && Facts::new(snapshot).gate().is_ok()
+}
+
 fn takes_away(finding: &Finding) -> bool {
     let fix = finding.verdict.fix.as_ref();
     fix.is_some_and(|f| {
@@ -140,7 +173,7 @@ struct Planner<'a> {
     now: Snapshot,
     grade: Assessment,
     exceptions: &'a Exceptions,
-    keep: Option<&'a BreakGlass>,
+    wishes: &'a Wishes,
     steps: Vec<Step>,
     by_hand: Vec<ByHand>,
 }
@@ -151,7 +184,10 @@ impl Planner<'_> {
         let Some(finding) = self.grade.finding(control).cloned() else {
             return;
         };
-        let (Outcome::Fail, Some(fix)) = (finding.verdict.outcome, &finding.verdict.fix) else {
+        if finding.verdict.outcome == Outcome::Pass {
+            return;
+        }
+        let Some(fix) = self.fix(&finding) else {
             return;
         };
         if fix.changes.is_empty() {
@@ -166,8 +202,17 @@ impl Planner<'_> {
             }
         }
         if !done.is_empty() {
-            self.take(&finding, fix, trial, done);
+            self.take(&finding, &fix, trial, done);
         }
+    }
+
+    /// What would mend it: what a plan knows to write, or what the control itself says.
+    fn fix(&self, finding: &Finding) -> Option<Fix> {
+        let (control, wishes) = (finding.control.as_str(), self.wishes);
+        control_plane::of(control, &self.now, wishes.issuer.as_ref())
+            .or_else(|| policies::of(control, &self.now, wishes.keep.as_ref(), &wishes.registries))
+            .map(|(text, changes)| Fix::changes(text, changes))
+            .or_else(|| finding.verdict.fix.clone())
     }
 
     /// Tries a change on a copy; says why it is not a program's.
@@ -178,8 +223,19 @@ impl Planner<'_> {
         done: &mut Vec<(Change, Change)>,
     ) -> Result<(), String> {
         match change {
-            Change::Flag { .. } => {
-                return Err("the API server's command line is its owner's to change".to_owned());
+            Change::Flag { .. } | Change::File { .. }
+                if self.now.control_plane.directory.is_none() =>
+            {
+                return Err(
+                    "the control plane's files are not at hand: name their directory with --control-plane-dir"
+                        .to_owned(),
+                );
+            }
+            Change::Flag {
+                name,
+                value: Some(_),
+            } if name.ends_with("-config") || name == "audit-policy-file" => {
+                return Err("the file that it names is yours to write; with --issuer and --audience it is written for you".to_owned());
             }
             Change::Delete(object) if object.kind == "secret" => {
                 return Err("a deleted Secret cannot be brought back".to_owned());
@@ -189,7 +245,7 @@ impl Planner<'_> {
         }
         let mut next = trial.clone();
         let back = next.edit(change).map_err(|e| e.to_string())?;
-        if let Some(keep) = self.keep
+        if let Some(keep) = &self.wishes.keep
             && may_everything(trial, keep)
             && !may_everything(&next, keep)
         {

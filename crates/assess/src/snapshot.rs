@@ -303,6 +303,7 @@ impl Snapshot {
                 authentication: none(),
                 authorization: none(),
                 audit_policy: none(),
+                directory: None,
             },
             anonymous: none(),
             nobody: none(),

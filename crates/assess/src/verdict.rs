@@ -190,6 +190,15 @@ pub enum Change {
         /// Its value.
         value: Option<String>,
     },
+    /// A configuration file of the API server is written, and the flag that names it is set.
+    File {
+        /// The flag's name without dashes.
+        flag: String,
+        /// Where the API server reads the file.
+        path: String,
+        /// Its content.
+        content: Value,
+    },
     /// A command on this machine.
     Command(String),
 }
@@ -209,7 +218,14 @@ impl Change {
             Self::Label { object, key, value } => {
                 format!("kubectl label --overwrite {} {key}={value}", target(object))
             }
-            Self::Apply { .. } => "kubestile advance plan".to_owned(),
+            Self::Apply { manifest } => {
+                let text = |path: &str| manifest.pointer(path).and_then(Value::as_str);
+                format!(
+                    "kubectl apply -f - # {} {}, as `kubestile advance plan -o patches` writes it",
+                    text("/kind").unwrap_or_default(),
+                    quoted(text("/metadata/name").unwrap_or_default())
+                )
+            }
             Self::Flag {
                 name,
                 value: Some(value),
@@ -217,6 +233,9 @@ impl Change {
                 format!("kube-apiserver: set --{name}={value}")
             }
             Self::Flag { name, value: None } => format!("kube-apiserver: remove --{name}"),
+            Self::File { flag, path, .. } => {
+                format!("kube-apiserver: write {path}, set --{flag}={path}")
+            }
             Self::Command(command) => command.clone(),
         }
     }

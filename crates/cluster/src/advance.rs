@@ -1,6 +1,9 @@
 //! Makes the changes of a plan, one at a time: as a server-side dry run first, then for real, each with
 //! what takes it back, made from the object as it was.
 
+pub mod control_plane;
+mod seen;
+
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use kubestile_assess::plan::BreakGlass;
@@ -11,6 +14,8 @@ use serde_json::{Value, json};
 use crate::call::Call;
 use crate::error::CallError;
 use crate::upstream::Upstream;
+
+pub use seen::{Seen, look};
 
 /// Why a change was not made.
 #[derive(Debug, thiserror::Error)]
@@ -93,12 +98,12 @@ pub async fn apply(
         }
         Change::Apply { manifest } => {
             let object = object_of(manifest).ok_or_else(by_hand)?;
-            return put(upstream, &object, manifest, try_only)
+            let before = put(upstream, &object, manifest, try_only)
                 .await
-                .map_err(failed)
-                .map(|()| Change::Delete(object));
+                .map_err(failed)?;
+            return Ok(before.map_or(Change::Delete(object), restore));
         }
-        Change::Flag { .. } | Change::Command(_) => return Err(by_hand()),
+        Change::Flag { .. } | Change::File { .. } | Change::Command(_) => return Err(by_hand()),
     };
     let _answer: Value = upstream
         .request(&dry(call, try_only))
@@ -112,6 +117,18 @@ pub async fn apply(
 /// # Errors
 /// [`AdvanceError`].
 pub async fn roll_back(upstream: &Upstream, back: &Change) -> Result<(), AdvanceError> {
+    undo(upstream, back, false).await
+}
+
+/// Tries as a server-side dry run whether a credential could take a change back: what the way in is for.
+///
+/// # Errors
+/// [`AdvanceError`]: it could not.
+pub async fn try_roll_back(upstream: &Upstream, back: &Change) -> Result<(), AdvanceError> {
+    undo(upstream, back, true).await
+}
+
+async fn undo(upstream: &Upstream, back: &Change, try_only: bool) -> Result<(), AdvanceError> {
     match back {
         // A label goes back by a merge, in which `null` removes.
         Change::Patch { object, patch } if patch.is_object() => {
@@ -120,13 +137,31 @@ pub async fn roll_back(upstream: &Upstream, back: &Change) -> Result<(), Advance
             };
             let path = path(object).ok_or_else(by_hand)?;
             let call = body(Method::PATCH, &path, "application/merge-patch+json", patch);
-            let answer: Result<Value, CallError> = upstream.request(&call).await;
+            let answer: Result<Value, CallError> = upstream.request(&dry(call, try_only)).await;
             answer.map(drop).map_err(|source| AdvanceError::Call {
                 change: back.command(),
                 source,
             })
         }
-        other => apply(upstream, other, false).await.map(drop),
+        other => apply(upstream, other, try_only).await.map(drop),
+    }
+}
+
+/// The live object; none if it is not there (yet).
+///
+/// # Errors
+/// [`AdvanceError`] when there is no answer.
+pub async fn live(upstream: &Upstream, object: &ObjectRef) -> Result<Option<Value>, AdvanceError> {
+    let Some(path) = path(object) else {
+        return Ok(None);
+    };
+    match upstream.get_json(&path).await {
+        Ok(live) => Ok(Some(live)),
+        Err(error) if error.status() == Some(404) => Ok(None),
+        Err(source) => Err(AdvanceError::Call {
+            change: format!("read {object}"),
+            source,
+        }),
     }
 }
 
@@ -185,15 +220,15 @@ fn dry(mut call: Call, try_only: bool) -> Call {
     call
 }
 
-/// Makes an object, or brings it back to what it was.
+/// Makes an object, or brings it to this state; gives what was there before.
 async fn put(
     upstream: &Upstream,
     object: &ObjectRef,
     manifest: &Value,
     try_only: bool,
-) -> Result<(), CallError> {
+) -> Result<Option<Value>, CallError> {
     let Some(path) = path(object) else {
-        return Ok(());
+        return Ok(None);
     };
     match upstream.get_json(&path).await {
         Ok(live) => {
@@ -205,15 +240,16 @@ async fn put(
             }
             let call = body(Method::PUT, &path, "application/json", &wanted);
             let _answer: Value = upstream.request(&dry(call, try_only)).await?;
+            Ok(Some(live))
         }
         Err(error) if error.status() == Some(404) => {
             let collection = path.rsplit_once('/').map_or(path.as_str(), |(c, _)| c);
             let call = Call::post(collection, manifest);
             let _answer: Value = upstream.request(&dry(call, try_only)).await?;
+            Ok(None)
         }
-        Err(error) => return Err(error),
+        Err(error) => Err(error),
     }
-    Ok(())
 }
 
 /// The object as it was, without what the API server itself writes.
@@ -258,6 +294,11 @@ const KINDS: &[(&str, &str, &str)] = &[
     (
         "validatingadmissionpolicy",
         "validatingadmissionpolicies",
+        "/apis/admissionregistration.k8s.io/v1",
+    ),
+    (
+        "validatingadmissionpolicybinding",
+        "validatingadmissionpolicybindings",
         "/apis/admissionregistration.k8s.io/v1",
     ),
     (

@@ -45,6 +45,8 @@ pub struct Answer {
     pub status: StatusCode,
     /// Body.
     pub body: Bytes,
+    /// What the API server warns of (`Warning: 299 - "text"`), at most 100 lines.
+    pub warnings: Vec<String>,
 }
 
 impl Call {
@@ -97,6 +99,22 @@ impl Call {
         let path = self.path.split('?').next().unwrap_or_default();
         format!("{} {path}", self.method)
     }
+}
+
+/// Warnings kept of an answer.
+const WARNINGS: usize = 100;
+
+/// The texts of warnings as Kubernetes sends them: code 299, no agent, a quoted string (RFC 7234).
+fn warnings(headers: &HeaderMap) -> Vec<String> {
+    let texts = headers.get_all(header::WARNING).iter().take(WARNINGS);
+    texts
+        .filter_map(|value| {
+            let text = String::from_utf8_lossy(value.as_bytes());
+            let quoted = text.strip_prefix("299 - \"")?.strip_suffix('"')?;
+            let plain = quoted.replace("\\\"", "\"").replace("\\\\", "\\");
+            Some(plain.chars().filter(|c| !c.is_control()).collect())
+        })
+        .collect()
 }
 
 impl Upstream {
@@ -270,6 +288,7 @@ impl Inner {
         if status.is_redirection() {
             return Err(self.unusable(call, "it redirects, and no redirect is followed"));
         }
+        let warnings = warnings(response.headers());
         let body = Limited::new(response.into_body(), BODY_LIMIT)
             .collect()
             .await
@@ -279,7 +298,11 @@ impl Inner {
             })?
             .to_bytes();
         self.connections.keep(tls, sender);
-        Ok(Answer { status, body })
+        Ok(Answer {
+            status,
+            body,
+            warnings,
+        })
     }
 
     fn broken(&self, error: hyper::Error) -> CallError {

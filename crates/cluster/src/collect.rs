@@ -20,7 +20,7 @@ use crate::error::{CallError, chain};
 use crate::kubeconfig;
 use crate::upstream::Upstream;
 
-pub(crate) use control_plane::hex;
+pub(crate) use control_plane::{flags, hex, uses_file};
 use list::Lists;
 
 /// What to collect beside the API's objects.

@@ -38,7 +38,7 @@ fn none() -> Exceptions {
 #[test]
 fn steps_flip_what_they_say_and_rolling_back_leaves_no_trace() {
     let start = lived_in();
-    let plan = plan(&start, &none(), Stage::LAST, None);
+    let plan = plan(&start, &none(), Stage::LAST, &Wishes::default());
     let mut now = start.clone();
     for step in &plan.steps {
         let before = assess(&now, &none());
@@ -90,7 +90,15 @@ fn the_way_in_is_never_planned_away() {
         user: "ana".to_owned(),
         groups: vec!["system:authenticated".to_owned()],
     };
-    let plan = plan(&start, &none(), Stage::LAST, Some(&keep));
+    let plan = plan(
+        &start,
+        &none(),
+        Stage::LAST,
+        &Wishes {
+            keep: Some(keep.clone()),
+            ..Wishes::default()
+        },
+    );
     let mut now = start;
     for change in plan.steps.iter().flat_map(|s| &s.changes) {
         now.edit(change).unwrap();
@@ -105,7 +113,7 @@ fn the_way_in_is_never_planned_away() {
 
 #[test]
 fn what_a_program_cannot_do_is_named() {
-    let plan = plan(&lived_in(), &none(), Stage::ALL[1], None);
+    let plan = plan(&lived_in(), &none(), Stage::ALL[1], &Wishes::default());
     let flag = plan
         .by_hand
         .iter()

@@ -17,6 +17,10 @@ pub struct ControlPlane {
     pub authorization: Source<ConfigFile>,
     /// Its audit policy (`--audit-policy-file`).
     pub audit_policy: Source<ConfigFile>,
+    /// The directory of its files as the API server sees it, if its manifest was read from there: where
+    /// a plan puts files of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<String>,
 }
 
 /// An API server's command line.

@@ -5,8 +5,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{
-    Binding, Flag, Meta, Namespace, ObjectRef, Policy, Role, ServiceAccount, Snapshot, Source,
-    WebhookConfiguration, WebhookKind,
+    Binding, ConfigFile, Flag, Meta, Namespace, ObjectRef, Policy, PolicyBinding, Role,
+    ServiceAccount, Snapshot, Source, WebhookConfiguration, WebhookKind, Why,
 };
 use crate::verdict::Change;
 
@@ -44,6 +44,7 @@ named!(
     ServiceAccount,
     Namespace,
     Policy,
+    PolicyBinding,
     WebhookConfiguration
 );
 
@@ -68,9 +69,21 @@ impl Snapshot {
             }
             Change::Label { object, key, value } => self.label(object, key, value),
             Change::Flag { name, value } => self.flag(name, value.as_deref()),
+            Change::File {
+                flag,
+                path,
+                content,
+            } => self.file(flag, path, content),
             Change::Apply { manifest } => self.bring_back(manifest),
             Change::Command(_) => Err(EditError::Unforeseen(change.command())),
         }
+    }
+
+    /// An object as the snapshot has it; what the assessor does not look at is not in it. (It is found by
+    /// putting it back in its own place.)
+    pub fn manifest(&mut self, object: &ObjectRef) -> Option<Value> {
+        let found = self.replace(object, |value| Some(Some(value))).ok()?;
+        Some(manifest(object, found))
     }
 
     /// Puts an object in the place of the one of its name, or among the others if there is none.
@@ -85,9 +98,14 @@ impl Snapshot {
             }),
             Err(EditError::Missing(_)) => {
                 let rbac = &mut self.rbac;
+                let admission = &mut self.admission;
                 match kind.as_str() {
                     "clusterrolebinding" => push(&mut rbac.cluster_role_bindings, &object, wanted),
                     "rolebinding" => push(&mut rbac.role_bindings, &object, wanted),
+                    "validatingadmissionpolicy" => push(&mut admission.policies, &object, wanted),
+                    "validatingadmissionpolicybinding" => {
+                        push(&mut admission.policy_bindings, &object, wanted)
+                    }
                     _ => Err(EditError::Unforeseen(object.to_string())),
                 }?;
                 Ok(Change::Delete(object))
@@ -137,10 +155,79 @@ impl Snapshot {
                 line: 0,
             });
         }
+        // What another file says cannot be foreseen.
+        if let Some(file) = self.config(name) {
+            *file = Source::absent(Why::Unsupported, format!("--{name} is not set"));
+            self.ask_as_nobody();
+        }
         Ok(Change::Flag {
             name: name.to_owned(),
             value: was,
         })
+    }
+
+    /// Writes a file and sets the flag that names it.
+    fn file(&mut self, flag: &str, path: &str, content: &Value) -> Result<Change, EditError> {
+        let unforeseen = || EditError::Unforeseen(format!("--{flag}={path}"));
+        let before = self.config(flag).ok_or_else(unforeseen)?.known().cloned();
+        let was = self.flag(flag, Some(path))?;
+        let file = self.config(flag).ok_or_else(unforeseen)?;
+        *file = Source::Known(ConfigFile {
+            place: path.to_owned(),
+            proved: false,
+            content: content.clone(),
+        });
+        self.ask_as_nobody();
+        match (before, was) {
+            (
+                Some(before),
+                Change::Flag {
+                    name,
+                    value: Some(path),
+                },
+            ) => Ok(Change::File {
+                flag: name,
+                path,
+                content: before.content,
+            }),
+            (_, was) => Ok(was),
+        }
+    }
+
+    fn config(&mut self, flag: &str) -> Option<&mut Source<ConfigFile>> {
+        match flag {
+            "authentication-config" => Some(&mut self.control_plane.authentication),
+            "authorization-config" => Some(&mut self.control_plane.authorization),
+            "audit-policy-file" => Some(&mut self.control_plane.audit_policy),
+            _ => None,
+        }
+    }
+
+    /// What a request without a credential would get now: where the configuration names paths, it
+    /// reaches these alone; else as in a fresh cluster.
+    fn ask_as_nobody(&mut self) {
+        let config = self.control_plane.authentication.known();
+        let anonymous = config.and_then(|c| c.content.get("anonymous")).cloned();
+        let Some(probes) = self.anonymous.known_mut() else {
+            return;
+        };
+        let Some(anonymous) = anonymous else {
+            for probe in probes {
+                probe.status = if probe.path == "/api" { 403 } else { 200 };
+            }
+            return;
+        };
+        let on = anonymous.get("enabled").and_then(Value::as_bool) == Some(true);
+        let paths = anonymous.get("conditions").and_then(Value::as_array);
+        for probe in probes {
+            let named = paths.is_none_or(|list| {
+                list.iter()
+                    .any(|c| c.get("path").and_then(Value::as_str) == Some(probe.path.as_str()))
+            });
+            if !(on && named) {
+                probe.status = 401;
+            }
+        }
     }
 
     /// Puts what `edit` makes of an object in its place (nothing, if it makes none), and gives what was
@@ -161,6 +248,9 @@ impl Snapshot {
             "serviceaccount" => one(&mut self.service_accounts, object, any, edit),
             "namespace" => one(&mut self.namespaces, object, any, edit),
             "validatingadmissionpolicy" => one(&mut self.admission.policies, object, any, edit),
+            "validatingadmissionpolicybinding" => {
+                one(&mut self.admission.policy_bindings, object, any, edit)
+            }
             "validatingwebhookconfiguration" => {
                 let right = |w: &WebhookConfiguration| w.kind == WebhookKind::Validating;
                 one(&mut self.admission.webhooks, object, right, edit)
@@ -259,6 +349,10 @@ fn manifest(object: &ObjectRef, mut value: Value) -> Value {
         "validatingadmissionpolicy" => (
             "admissionregistration.k8s.io/v1",
             "ValidatingAdmissionPolicy",
+        ),
+        "validatingadmissionpolicybinding" => (
+            "admissionregistration.k8s.io/v1",
+            "ValidatingAdmissionPolicyBinding",
         ),
         _ => (
             "admissionregistration.k8s.io/v1",

@@ -31,6 +31,7 @@ pub(super) async fn collect(
         authentication: read("authentication-config"),
         authorization: read("authorization-config"),
         audit_policy: read("audit-policy-file"),
+        directory: place.root(&server),
         api_server: server,
     };
     prove(upstream, &mut plane).await;
@@ -52,7 +53,23 @@ struct Raw {
     place: String,
 }
 
+/// Where kubeadm keeps the control plane's files.
+const USUAL: &str = "/etc/kubernetes";
+
 impl Files {
+    /// The directory as the API server sees it: of a copy, the one that it was copied from.
+    fn root(&self, server: &Source<ApiServer>) -> Option<String> {
+        let Self::Directory(dir) = self else {
+            return None;
+        };
+        let server = server.known()?;
+        let usual = |f: &kubestile_assess::snapshot::Flag| f.value.starts_with("/etc/kubernetes/");
+        match server.flags.iter().any(usual) {
+            true => Some(USUAL.to_owned()),
+            false => std::path::absolute(dir).ok()?.to_str().map(str::to_owned),
+        }
+    }
+
     fn read(&self, server: &ApiServer, flag: &str) -> Source<ConfigFile> {
         let Some(value) = server.value(flag) else {
             return Source::absent(Why::Unsupported, format!("--{flag} is not set"));
@@ -81,6 +98,7 @@ impl Files {
                     .into_iter()
                     .chain(last)
                     .chain([dir.join(relative)])
+                    .chain(path.starts_with(dir).then(|| path.to_owned()))
                     .collect()
             }
         };
@@ -225,6 +243,38 @@ fn process_here(upstream: &Upstream) -> Option<ApiServer> {
         })
 }
 
+/// The API server's command line as it runs now.
+pub(crate) async fn flags(upstream: &Upstream, distribution: Distribution) -> Source<ApiServer> {
+    live(upstream, distribution).await.0
+}
+
+/// Whether the live server reports this text's hash for the file that a flag names; none where it does
+/// not report any.
+pub(crate) async fn uses_file(upstream: &Upstream, flag: &str, text: &str) -> Option<bool> {
+    let metrics = metrics(upstream).await?;
+    let metric = format!(
+        "apiserver_{}_controller_last_config_info",
+        flag.replace('-', "_")
+    );
+    let mut lines = metrics
+        .lines()
+        .filter(|l| l.starts_with(&metric))
+        .peekable();
+    lines.peek()?;
+    let hash = hex(digest(&SHA256, text.as_bytes()).as_ref());
+    Some(lines.any(|l| l.contains(&format!("sha256:{hash}"))))
+}
+
+async fn metrics(upstream: &Upstream) -> Option<String> {
+    let call = crate::call::Call::get("/metrics").with_headers(http::HeaderMap::from_iter([(
+        http::header::ACCEPT,
+        http::HeaderValue::from_static("text/plain"),
+    )]));
+    let answer = upstream.call(&call).await.ok()?;
+    let text = String::from_utf8_lossy(&answer.body).into_owned();
+    answer.status.is_success().then_some(text)
+}
+
 /// Marks the files whose hash the live server reports as the one it uses.
 async fn prove(upstream: &Upstream, plane: &mut ControlPlane) {
     let files = [
@@ -240,17 +290,9 @@ async fn prove(upstream: &Upstream, plane: &mut ControlPlane) {
     if files.iter().all(|(file, _)| file.known().is_none()) {
         return;
     }
-    let call = crate::call::Call::get("/metrics").with_headers(http::HeaderMap::from_iter([(
-        http::header::ACCEPT,
-        http::HeaderValue::from_static("text/plain"),
-    )]));
-    let Ok(answer) = upstream.call(&call).await else {
+    let Some(metrics) = metrics(upstream).await else {
         return;
     };
-    if !answer.status.is_success() {
-        return;
-    }
-    let metrics = String::from_utf8_lossy(&answer.body);
     for (file, metric) in files {
         if let Some(file) = file.known_mut()
             && let Ok(raw) = text(Path::new(&file.place))

@@ -1,0 +1,414 @@
+//! `kubestile advance` as a person uses it, on a real cluster of its own: what a fresh one lacks, each step
+//! made by stages and taken back once, then all of them, and what is still missing said truthfully.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use kubestile_devcluster::{Cluster, Kubernetes};
+use kubestile_tests::eventually;
+use serde_json::{Value, json};
+
+/// Gates that objects of the cluster and its own files decide, and that people's habits left open.
+const GATES: &[&str] = &[
+    "S0-09", "S0-11", "S1-01", "S1-02", "S1-03", "S1-05", "S3-01", "S3-02", "S3-03", "S3-05",
+    "S3-12",
+];
+/// Controls beside the gates that flip with them.
+const OTHERS: &[&str] = &["S1-04", "S1-11", "S1-12", "S2-23", "S3-06", "S3-07"];
+
+#[test]
+fn step_by_step_up_and_back_and_up() {
+    let own = Own::up();
+    let fresh = own.assess();
+    assert_eq!(fresh["stage"], 0);
+    assert_eq!(
+        own.outcome(&fresh, "S0-04"),
+        "fail",
+        "system:masters is in daily use"
+    );
+    own.live_in();
+    let lived_in = own.assess();
+    let plan = own.plan();
+    says_what_is_missing(&plan);
+    written_as_files(&own);
+
+    // Each step alone, up to where it refuses, and back.
+    let controls: Vec<String> = plan["steps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|s| s["control"].as_str().unwrap().to_owned())
+        .collect();
+    for control in &controls {
+        let journal = own.path(&format!("{control}.json"));
+        own.apply(
+            &journal,
+            &["--only", control, "--stage", "deny", "--accept-violations"],
+        );
+        own.roll_back(&journal, &[]);
+    }
+    let back = own.assess();
+    for (then, now) in findings(&lived_in).zip(findings(&back)) {
+        assert_eq!(then["outcome"], now["outcome"], "{}", now["control"]);
+    }
+
+    // All of them, one stage further each time.
+    let journal = own.path("all.json");
+    for stage in ["audit", "warn"] {
+        own.apply(&journal, &[]);
+        own.refuses_nothing_yet(stage);
+    }
+    own.waits_for_what_it_would_refuse(&journal);
+    own.apply(&journal, &[]);
+    let up = own.assess();
+    for control in GATES.iter().chain(OTHERS) {
+        assert_eq!(own.outcome(&up, control), "pass", "{control}");
+    }
+    own.refuses();
+    says_what_is_missing(&own.plan());
+}
+
+/// A plan that reaches no stage yet says which gates stay open, and what a person has to do.
+fn says_what_is_missing(plan: &Value) {
+    let open: Vec<&str> = plan["stillOpen"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    // The daily credential is an administrator's certificate: no program takes it away.
+    assert!(
+        open.contains(&"S0-04") && open.contains(&"S1-08"),
+        "{open:?}"
+    );
+    assert_eq!(plan["predicted"], 0);
+    let by_hand = plan["byHand"].as_array().unwrap();
+    let of = |control: &str| {
+        by_hand
+            .iter()
+            .any(|b| b["controls"].as_array().unwrap().contains(&json!(control)))
+    };
+    assert!(of("S0-04"), "{by_hand:?}");
+    for gate in GATES {
+        assert!(!open.contains(gate), "{gate} of {open:?}");
+    }
+}
+
+fn written_as_files(own: &Own) {
+    let dir = own.path("overlay");
+    own.kubestile_ok(&[
+        "advance",
+        "plan",
+        "--to",
+        "4",
+        "-o",
+        "kustomize",
+        "--into",
+        dir.to_str().unwrap(),
+    ]);
+    let built = own.kubectl(&["kustomize", dir.to_str().unwrap()]);
+    assert!(
+        built.contains("pod-security.kubernetes.io/enforce: baseline"),
+        "{built}"
+    );
+    assert!(built.contains("kind: ValidatingAdmissionPolicyBinding"));
+    assert!(
+        !built.contains("system:anonymous\n"),
+        "a deleted binding is still there"
+    );
+    let diff = std::fs::read_to_string(dir.join("control-plane.diff")).unwrap();
+    assert!(diff.contains("+    - --authentication-config="), "{diff}");
+    let request = std::fs::read_to_string(dir.join("PULL_REQUEST.md")).unwrap();
+    assert!(request.contains("**Rollback.**") && request.contains("S3-02"));
+    let dir = own.path("patches");
+    own.kubestile_ok(&[
+        "advance",
+        "plan",
+        "--to",
+        "4",
+        "-o",
+        "patches",
+        "--into",
+        dir.to_str().unwrap(),
+    ]);
+    let script = dir.join("commands.sh");
+    let parsed = Command::new("sh").arg("-n").arg(&script).status().unwrap();
+    assert!(parsed.success());
+}
+
+fn findings(assessment: &Value) -> impl Iterator<Item = &Value> {
+    assessment["findings"].as_array().unwrap().iter()
+}
+
+struct Own {
+    cluster: Cluster,
+    dir: tempfile::TempDir,
+    kubelet: Option<JoinHandle<()>>,
+    over: Arc<AtomicBool>,
+}
+
+impl Own {
+    fn up() -> Self {
+        let mut options = kubestile_devcluster::Options::new("advance".parse().unwrap());
+        options.kubernetes = Kubernetes::V1_36;
+        options.node = false;
+        let cluster = kubestile_devcluster::up(&options, &mut |_| {}).unwrap();
+        let over = Arc::new(AtomicBool::new(false));
+        let own = Self {
+            kubelet: Some(kubelet(&cluster, over.clone())),
+            over,
+            cluster,
+            dir: tempfile::tempdir().unwrap(),
+        };
+        own.daily();
+        own
+    }
+
+    /// A context for daily work beside the one for emergencies, which is the only one that is in
+    /// system:masters by nature; here both are.
+    fn daily(&self) {
+        let view = self.kubectl(&["config", "view", "--raw", "-o", "json"]);
+        let mut config: Value = serde_json::from_str(&view).unwrap();
+        let context = config["contexts"][0]["context"].clone();
+        config["contexts"] = json!([
+            { "name": "daily", "context": context },
+            { "name": "emergency", "context": context },
+        ]);
+        config["current-context"] = json!("daily");
+        std::fs::write(self.kubeconfig(), config.to_string()).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(self.kubeconfig(), mode).unwrap();
+    }
+
+    fn kubeconfig(&self) -> PathBuf {
+        self.path("kubeconfig")
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn live_in(&self) {
+        self.kubectl(&["create", "namespace", "shop"]);
+        let admin = "--clusterrole=cluster-admin";
+        self.kubectl(&[
+            "create",
+            "clusterrolebinding",
+            "admins",
+            admin,
+            "--user=ana",
+            "--user=bob",
+            "--user=eve",
+        ]);
+        self.kubectl(&[
+            "create",
+            "clusterrolebinding",
+            "anybody",
+            "--clusterrole=view",
+            "--user=system:anonymous",
+        ]);
+        // No step takes this away: it is a job function, in one namespace.
+        let verbs = "--verb=get,list,create";
+        self.kubectl(&[
+            "create",
+            "role",
+            "runner",
+            "-n",
+            "shop",
+            verbs,
+            "--resource=pods",
+        ]);
+        self.kubectl(&[
+            "create",
+            "rolebinding",
+            "devs",
+            "-n",
+            "shop",
+            "--role=runner",
+            "--serviceaccount=shop:dev",
+        ]);
+        self.kubectl(&["create", "serviceaccount", "dev", "-n", "shop"]);
+        eventually("the namespace's default account", || {
+            let mut get = self.cluster.kubectl();
+            get.args(["get", "serviceaccount", "default", "-n", "shop"]);
+            get.output().unwrap().status.success().then_some(())
+        });
+        self.kubectl(&[
+            "run",
+            "root",
+            "-n",
+            "shop",
+            "--image=busybox:1",
+            r#"--overrides={"spec":{"hostPID":true}}"#,
+        ]);
+    }
+
+    fn kubestile(&self, args: &[&str]) -> Output {
+        let mut command = Command::new(kubestile_tests::gate::binary());
+        command
+            .args(args)
+            .arg("--dir")
+            .arg(self.path("no-gate"))
+            .arg("--control-plane-dir")
+            .arg(&self.cluster.dir)
+            .env("KUBECONFIG", self.kubeconfig())
+            .env("HOME", self.dir.path())
+            .stdin(Stdio::null());
+        if args[0] == "advance" {
+            command.args(["--break-glass", "emergency"]);
+            command.args([
+                "--issuer",
+                "https://login.example.com",
+                "--audience",
+                "kubernetes",
+            ]);
+        }
+        command.output().unwrap()
+    }
+
+    fn kubestile_ok(&self, args: &[&str]) -> String {
+        text(self.kubestile(args), &format!("kubestile {args:?}"))
+    }
+
+    fn assess(&self) -> Value {
+        serde_json::from_str(&self.kubestile_ok(&["assess", "-o", "json"])).unwrap()
+    }
+
+    fn plan(&self) -> Value {
+        let text = self.kubestile_ok(&["advance", "plan", "--to", "4", "-o", "json"]);
+        serde_json::from_str(&text).unwrap()
+    }
+
+    fn outcome<'a>(&self, assessment: &'a Value, control: &str) -> &'a str {
+        let found = findings(assessment).find(|f| f["control"] == control);
+        found.unwrap()["outcome"].as_str().unwrap()
+    }
+
+    fn apply(&self, journal: &Path, more: &[&str]) -> String {
+        let mut args = vec![
+            "advance",
+            "apply",
+            "--to",
+            "4",
+            "--yes",
+            "--journal",
+            journal.to_str().unwrap(),
+        ];
+        args.extend(more);
+        let output = self.kubestile(&args);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        text(output, &format!("kubestile {args:?}"));
+        said
+    }
+
+    fn roll_back(&self, journal: &Path, more: &[&str]) {
+        let mut command = Command::new(kubestile_tests::gate::binary());
+        command
+            .args(["advance", "rollback", "--yes"])
+            .arg(journal)
+            .args(more)
+            .env("KUBECONFIG", self.kubeconfig())
+            .stdin(Stdio::null());
+        text(command.output().unwrap(), &format!("rollback {journal:?}"));
+    }
+
+    /// A pod that takes over its node passes, with a warning from the second stage on.
+    fn refuses_nothing_yet(&self, stage: &str) {
+        let output = self.dangerous();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{stage}: {said}");
+        assert_eq!(said.contains("Warning"), stage == "warn", "{stage}: {said}");
+    }
+
+    /// The running pod would be refused: it is named, and nothing refuses until it is gone.
+    fn waits_for_what_it_would_refuse(&self, journal: &Path) {
+        let said = self.apply(journal, &[]);
+        assert!(
+            said.contains("would refuse") && said.contains("root"),
+            "{said}"
+        );
+        assert!(said.contains("stays at warn"), "{said}");
+        assert!(self.dangerous().status.success());
+        self.kubectl(&["delete", "pod", "root", "-n", "shop", "--force"]);
+        // What the audit log has of it is as old as the trial; nobody waits for it to be forgotten.
+        std::fs::write(&self.cluster.audit_log, "").unwrap();
+    }
+
+    fn refuses(&self) {
+        let output = self.dangerous();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let why = said.contains("PodSecurity") || said.contains("kubestile-workloads");
+        assert!(!output.status.success() && why, "{said}");
+    }
+
+    /// As a developer, not as the way in, which no policy judges.
+    fn dangerous(&self) -> Output {
+        let mut run = self.cluster.kubectl();
+        run.args([
+            "run",
+            "x",
+            "-n",
+            "shop",
+            "--image=busybox:1",
+            "--dry-run=server",
+        ])
+        .arg(r#"--overrides={"spec":{"hostPID":true}}"#)
+        .arg("--as=system:serviceaccount:shop:dev");
+        run.output().unwrap()
+    }
+
+    fn kubectl(&self, args: &[&str]) -> String {
+        let output = self.cluster.kubectl().args(args).output().unwrap();
+        text(output, &format!("kubectl {args:?}"))
+    }
+}
+
+fn text(output: Output, what: &str) -> String {
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{what}: {error}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What a kubelet does for a static pod: when its manifest changes, it is started anew.
+fn kubelet(cluster: &Cluster, over: Arc<AtomicBool>) -> JoinHandle<()> {
+    let (name, path) = (
+        cluster.name.clone(),
+        cluster.dir.join("manifests/kube-apiserver.yaml"),
+    );
+    std::thread::spawn(move || {
+        let mut seen = std::fs::read(&path).unwrap_or_default();
+        while !over.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(100));
+            let now = std::fs::read(&path).unwrap_or_default();
+            if now != seen && !now.is_empty() {
+                // One that does not start is found out by whoever changed it.
+                let _started = kubestile_devcluster::restart_api_server(&name);
+                seen = now;
+            }
+        }
+    })
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::SeqCst);
+        if let Some(kubelet) = self.kubelet.take() {
+            let _ended = kubelet.join();
+        }
+        let down = kubestile_devcluster::down(&self.cluster.name, &mut |_| {});
+        if !std::thread::panicking() {
+            down.unwrap();
+        }
+    }
+}
