@@ -4,7 +4,9 @@ use kubestile_core::approval::{
 use kubestile_core::grant::{GrantEndReason, Origin, Terms};
 use kubestile_core::identity::IdentityKind;
 use kubestile_core::request_info::RequestInfo;
-use kubestile_core::{Action, Grant, GrantId, Identity, PersonId, PolicyId, RequestId, RiskClass};
+use kubestile_core::{
+    Action, Grant, GrantId, Identity, PersonId, PolicyId, RequestId, RiskClass, SessionId,
+};
 use uuid::Uuid;
 
 use super::*;
