@@ -43,12 +43,23 @@ impl ClientKey {
     /// # Errors
     /// [`ClientKeyError::Crypto`] if the encoder fails.
     pub fn csr_pem(&self) -> Result<String, ClientKeyError> {
+        self.csr_pem_for("kubestile client", None)
+    }
+
+    /// A signing request for the key, PEM, as a user of this name and of this group
+    /// (Kubernetes, "Authenticating", X509 client certificates).
+    ///
+    /// # Errors
+    /// [`ClientKeyError::Crypto`] if the encoder fails.
+    pub fn csr_pem_for(&self, user: &str, group: Option<&str>) -> Result<String, ClientKeyError> {
         let failed = |e: rcgen::Error| ClientKeyError::Crypto(e.to_string());
         let mut params = CertificateParams::default();
-        params.distinguished_name = DistinguishedName::new();
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "kubestile client");
+        let mut name = DistinguishedName::new();
+        name.push(DnType::CommonName, user);
+        if let Some(group) = group {
+            name.push(DnType::OrganizationName, group);
+        }
+        params.distinguished_name = name;
         let request = params.serialize_request(&self.key).map_err(failed)?;
         request.pem().map_err(failed)
     }

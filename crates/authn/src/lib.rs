@@ -22,6 +22,7 @@ mod credential;
 pub mod digest;
 mod peer;
 pub mod proof;
+pub mod seal;
 #[cfg(test)]
 mod tests;
 pub mod tls;

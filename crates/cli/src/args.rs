@@ -5,6 +5,7 @@ pub(crate) mod admin;
 pub(crate) mod advance;
 pub(crate) mod assess;
 pub(crate) mod audit;
+pub(crate) mod break_glass;
 pub(crate) mod client;
 pub(crate) mod policy;
 pub(crate) mod server;

@@ -14,6 +14,7 @@
 
 pub mod account;
 pub mod advance;
+pub mod break_glass;
 mod call;
 pub mod collect;
 mod endpoint;

@@ -166,7 +166,10 @@ impl Upstream {
         Ok(Self::new(endpoint, Origin::Account { lifetime }, live))
     }
 
-    async fn from_source(endpoint: Endpoint, source: Source) -> Result<Self, ClusterError> {
+    pub(crate) async fn from_source(
+        endpoint: Endpoint,
+        source: Source,
+    ) -> Result<Self, ClusterError> {
         let now = now();
         let live = Live::new(source.load(now).await?, None, now)?;
         Ok(Self::new(endpoint, Origin::Source(source), live))

@@ -7,6 +7,7 @@ use kubestile_core::grant::ObjectPattern;
 use kubestile_core::{AccessId, ClusterName, GrantId, Namespace};
 
 use super::Output;
+use super::break_glass;
 use super::client::Gate;
 use crate::clock::duration;
 
@@ -272,13 +273,28 @@ pub(crate) struct Access {
 
 /// `kubestile break-glass`
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Example:
+#[command(
+    subcommand_negates_reqs = true,
+    args_conflicts_with_subcommands = true,
+    after_help = "\
+Examples:
   kubestile break-glass --role admin -n shop --for 30m --reason 'checkout is down, nobody answers'
+  kubestile break-glass seal prod --context admin@prod      for the day the gate is dead
+  kubestile break-glass open prod.sealed --reason 'the gate is gone' --share a --share b
 
 At once and without an approval, for people whom a policy names. Everybody is told, all that you do is
-recorded, and somebody else must review it within 24 hours.")]
+recorded, and somebody else must review it within 24 hours."
+)]
 pub(crate) struct BreakGlass {
+    #[command(subcommand)]
+    pub(crate) without_gate: Option<break_glass::WithoutGate>,
+    #[command(flatten)]
+    pub(crate) take: Option<Take>,
+}
+
+/// Rights at once, of a gate that runs.
+#[derive(Debug, Args)]
+pub(crate) struct Take {
     #[command(flatten)]
     pub(crate) terms: Terms,
     /// Why; everybody is told

@@ -1,16 +1,33 @@
-//! `kubestile break-glass`: rights at once, for people whom a policy names, before everybody's eyes.
+//! `kubestile break-glass`: rights at once, for people whom a policy names, before everybody's eyes; and a
+//! sealed way in for the day on which the gate is dead.
+
+mod seal;
+mod way;
 
 use http::Method;
 use kubestile_control::api::GrantEntry;
 use kubestile_core::Ttl;
 
 use super::{block_on, grants, list, own, request};
-use crate::args::access::{BreakGlass, Terms};
+use crate::args::access::{BreakGlass, Take, Terms};
+use crate::args::break_glass::WithoutGate;
 use crate::exit::{Fail, Outcome};
 use crate::output;
 
-/// Says what it means, asks, and takes the rights.
+/// Takes the rights from a gate that runs, or goes without one.
 pub(super) fn run(args: &BreakGlass) -> Outcome {
+    match (&args.without_gate, &args.take) {
+        (Some(WithoutGate::Seal(args)), _) => seal::seal(args),
+        (Some(WithoutGate::Unseal(args)), _) => seal::unseal(args),
+        (Some(WithoutGate::Open(args)), _) => way::open(args),
+        (Some(WithoutGate::Drill(args)), _) => way::drill(args),
+        (None, Some(args)) => take(args),
+        (None, None) => Err(Fail::usage("say what you need: --role, --for and --reason")),
+    }
+}
+
+/// Says what it means, asks, and takes the rights.
+fn take(args: &Take) -> Outcome {
     if args.reason.trim().is_empty() {
         return Err(Fail::usage("say why with --reason: everybody is told"));
     }
