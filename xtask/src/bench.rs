@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: the gate beside direct access, nginx, haproxy and `kubectl proxy`, in one run.
 //! Nothing fails because a figure is bad: it is reported.
 
+mod assess;
 mod commands;
 mod gate;
 mod goals;
@@ -33,7 +34,10 @@ const PACKAGES: [&str; 2] = ["nginx", "haproxy"];
 
 /// What to measure, and how long.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    other: Option<Other>,
     /// A short run, to see that everything works; its figures mean little
     #[arg(long)]
     quick: bool,
@@ -63,11 +67,21 @@ pub(crate) struct Args {
     origin: Option<PathBuf>,
 }
 
+/// What is measured beside the gate.
+#[derive(Debug, clap::Subcommand)]
+enum Other {
+    /// The assessor, with a large cluster and its audit log
+    Assess(assess::Args),
+}
+
 /// Runs it.
 ///
 /// # Errors
 /// What is missing on this machine, or which peer does not work.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    if let Some(Other::Assess(args)) = &args.other {
+        return assess::run(args);
+    }
     if let Some(dir) = &args.origin {
         return origin::run(dir);
     }
