@@ -19,7 +19,7 @@ use crate::score::{Assessment, Finding, assess};
 use crate::snapshot::Snapshot;
 use crate::verdict::{Change, Fix, Outcome};
 
-pub use policies::PROTECTED;
+pub use policies::{PROTECTED, TRIAL};
 pub use rollout::{Rollout, at, object, reached};
 
 /// The form of the document.

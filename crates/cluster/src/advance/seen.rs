@@ -4,7 +4,7 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
 use http::Method;
-use kubestile_assess::plan::{Rollout, at};
+use kubestile_assess::plan::{Rollout, TRIAL, at};
 use kubestile_assess::snapshot::ObjectRef;
 use kubestile_assess::verdict::Change;
 use serde_json::{Value, json};
@@ -155,7 +155,7 @@ async fn pods(upstream: &Upstream, policy: &str, seen: &mut Seen) -> Result<(), 
         let copy = json!({
             "apiVersion": "v1",
             "kind": "Pod",
-            "metadata": { "generateName": "kubestile-trial-", "labels": pod.pointer("/metadata/labels") },
+            "metadata": { "generateName": "kubestile-trial-", "labels": { TRIAL: "true" } },
             "spec": copied(pod.get("spec")),
         });
         let call = Call::post(format!("/api/v1/namespaces/{namespace}/pods"), &copy);
