@@ -287,7 +287,10 @@ mod tests {
         let forged = format!("{SHARE}.{}.{}", sealed.head.id, hex(&[9; KEY + 1]));
         let forged = Secret::new(format!("{forged}.{}", check(&forged)));
         let with_forged = [some(&shares, &[0]), vec![forged]].concat();
-        assert_eq!(sealed.open(&with_forged).unwrap_err(), SealError::DoesNotOpen);
+        assert_eq!(
+            sealed.open(&with_forged).unwrap_err(),
+            SealError::DoesNotOpen
+        );
     }
 
     #[test]
