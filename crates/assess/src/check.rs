@@ -11,6 +11,7 @@ mod stage1;
 mod stage2;
 mod stage3;
 mod stage4;
+mod traffic;
 
 use crate::catalog::Control;
 

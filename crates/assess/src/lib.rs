@@ -2,8 +2,10 @@
 //! change it.
 //!
 //! - [`snapshot`]: what was collected, and why what was not was not. One document.
+//! - [`traffic`]: what was really done, counted from audit logs; a part of the snapshot.
 //! - [`catalog`]: the controls, each a pure function from that document to a [`verdict::Verdict`].
 //! - [`score`]: from verdicts to a stage, by the model's grading rule.
+//! - [`rightsize`]: the least rights that each subject needs.
 //! - [`exception`]: what somebody has accepted, with a name, a reason and an end.
 //! - [`plan`]: the changes that lead to the next stage, tried on the snapshot first.
 //! - [`report`]: the same answer for people, programs and other tools.
@@ -17,9 +19,11 @@ pub mod exception;
 pub mod facts;
 pub mod plan;
 pub mod report;
+pub mod rightsize;
 pub mod score;
 pub mod snapshot;
 mod stock;
+pub mod traffic;
 pub mod verdict;
 
 pub use catalog::{Control, Stage};

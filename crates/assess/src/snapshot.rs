@@ -7,11 +7,14 @@ mod edit;
 mod gate;
 mod machine;
 mod objects;
+mod rights;
 
 use std::fmt;
 
 use kubestile_core::Timestamp;
 use serde::{Deserialize, Serialize};
+
+use crate::traffic::Traffic;
 
 pub use control_plane::{ApiServer, ConfigFile, ControlPlane, Flag, Probe};
 pub use edit::EditError;
@@ -62,6 +65,17 @@ pub struct Snapshot {
     pub machine: Machine,
     /// The gate on the machine that took this.
     pub gate: Source<Gate>,
+    /// What was really done, as audit logs tell.
+    #[serde(default = "no_traffic")]
+    pub traffic: Source<Traffic>,
+}
+
+/// Of snapshots that were taken without a log, and before there was this field.
+fn no_traffic() -> Source<Traffic> {
+    Source::absent(
+        Why::NotAsked,
+        "no audit log was given to this assessment (--audit-log FILE)",
+    )
 }
 
 /// Which cluster.
@@ -312,6 +326,7 @@ impl Snapshot {
                 kuberc: none(),
             },
             gate: none(),
+            traffic: no_traffic(),
         }
     }
 

@@ -405,6 +405,12 @@ impl From<&Absence> for Undecided {
     }
 }
 
+impl From<Absence> for Undecided {
+    fn from(absence: Absence) -> Self {
+        Self(absence.text)
+    }
+}
+
 /// Not decided, for this reason.
 ///
 /// # Errors

@@ -8,6 +8,7 @@ pub(crate) mod audit;
 pub(crate) mod break_glass;
 pub(crate) mod client;
 pub(crate) mod policy;
+pub(crate) mod rbac;
 pub(crate) mod server;
 
 use std::ffi::OsString;
@@ -27,6 +28,7 @@ down what it decided";
 const START: &str = "\
 Start here:
   kubestile assess                      where the current context's cluster stands; changes nothing
+  kubestile rbac who-can delete secrets -n shop    and by which binding
   kubestile up                          put a gate before the current context's cluster
   kubestile login URL --code CODE       log in; kubectl, helm and k9s then just work
   kubestile access                      what you have, and what you may ask for
@@ -111,6 +113,9 @@ pub(crate) enum Command {
     Audit(audit::Audit),
     /// Say where a cluster stands in the maturity model, and what to change
     Assess(Box<assess::Assess>),
+    /// Who may do what, and what they really need
+    #[command(subcommand)]
+    Rbac(Box<rbac::Rbac>),
     /// Plan, make and undo the changes that lead to the next stage
     #[command(subcommand)]
     Advance(Box<advance::Advance>),

@@ -17,6 +17,7 @@ mod login;
 mod logout;
 mod people;
 mod policy;
+mod rbac;
 mod request;
 mod roles;
 mod server;
@@ -60,6 +61,7 @@ pub(crate) fn run(command: Command) -> Outcome {
         Command::Audit(args) => audit::run(args),
         Command::Advance(args) => advance::run(*args),
         Command::Assess(args) => assess::run(*args),
+        Command::Rbac(args) => rbac::run(*args),
         Command::Completion(args) => completion::run(&args),
         Command::Man { dir } => docs::man(&dir),
         Command::Version { output } => version::run(output.format),

@@ -66,6 +66,12 @@ pub(crate) fn value<T: Serialize>(format: Format, value: &T) -> Outcome {
     }
 }
 
+/// `value` as one document of a YAML stream.
+pub(crate) fn yaml<T: Serialize>(value: &T) -> Outcome<String> {
+    let text = serde_saphyr::to_string(value)?;
+    Ok(format!("---\n{}", escape_yaml(&text)?))
+}
+
 /// Writes `value` as one line of JSON, or as one document of a YAML stream.
 pub(crate) fn stream<T: Serialize>(format: Format, value: &T) -> Outcome {
     if format == Format::Yaml {
@@ -244,6 +250,35 @@ impl Spinner {
 }
 
 impl Drop for Spinner {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+/// How far a long read is, for a person who looks at it; nothing elsewhere.
+pub(crate) struct Bar(indicatif::ProgressBar);
+
+impl Bar {
+    /// Begins.
+    pub(crate) fn start(text: &str) -> Self {
+        // Hidden where stderr is no terminal.
+        let bar = indicatif::ProgressBar::new(0);
+        let style = "{msg} {bar:30} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
+        if let Ok(style) = indicatif::ProgressStyle::with_template(style) {
+            bar.set_style(style);
+        }
+        bar.set_message(text.to_owned());
+        Self(bar)
+    }
+
+    /// So many bytes, of so many as far as that is known.
+    pub(crate) fn show(&self, done: u64, total: u64) {
+        self.0.set_length(total.max(done));
+        self.0.set_position(done);
+    }
+}
+
+impl Drop for Bar {
     fn drop(&mut self) {
         self.0.finish_and_clear();
     }

@@ -72,6 +72,20 @@ pub async fn collect(
     snapshot
 }
 
+/// Collects roles, bindings and what their escalation depends on, and nothing else.
+pub async fn rights(
+    upstream: &Upstream,
+    name: &str,
+    now: Timestamp,
+    say: &mut (dyn FnMut(&str, usize) + Send),
+) -> Snapshot {
+    let mut snapshot = Snapshot::empty(now, name, &upstream.server());
+    snapshot.cluster.version = version(upstream).await;
+    snapshot.cluster.distribution = distribution(upstream, &snapshot);
+    objects(&mut Lists::new(upstream, say), &mut snapshot).await;
+    snapshot
+}
+
 /// The kubeconfigs and settings of this machine alone, for a snapshot without a cluster.
 pub fn machine(kubeconfig: Option<&Path>) -> kubestile_assess::snapshot::Machine {
     kubeconfig::machine(kubeconfig)

@@ -6,6 +6,7 @@
 //! - [`account`]: that account, the starter job functions and their bindings: plan, install, follow new
 //!   namespaces, remove, or render for GitOps.
 //! - [`advance`]: the changes of an assessor's plan, made and taken back.
+//! - [`audit_log`]: audit logs of any size, counted.
 //! - [`collect`]: what the assessor judges, read within the caller's own rights.
 //! - [`review`]: what the account can do, asked of the API server itself.
 //!
@@ -14,6 +15,7 @@
 
 pub mod account;
 pub mod advance;
+pub mod audit_log;
 pub mod break_glass;
 mod call;
 pub mod collect;

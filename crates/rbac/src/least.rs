@@ -113,7 +113,10 @@ pub fn propose(
     for operation in operations.iter().filter(|o| o.allowed) {
         uses.add(&operation.attributes);
     }
+    let today_holds = rules(today, user);
+    let everything = user.groups.iter().any(|g| g == MASTERS);
     let seen = uses.rules(options, &mut proposal.generated_names);
+    let seen = within(seen, &today_holds, everything, || uses.named());
     for operation in operations.iter().filter(|o| o.allowed) {
         for extra in bundle::needed_with(operation, options) {
             if held.has(&extra) {
@@ -122,6 +125,7 @@ pub fn propose(
         }
     }
     let all = uses.rules(options, &mut proposal.generated_names);
+    let all = within(all, &today_holds, everything, || uses.named());
     proposal.added = missing_in_scopes(&seen, &all);
     proposal.objects = objects(&all, user, name);
     proposal
@@ -184,6 +188,32 @@ fn requested(operations: &[Operation]) -> Vec<Attributes> {
     found
 }
 
+/// The rules, but with every name as it was seen in scopes where names that were left out would be more than what
+/// is held.
+fn within(
+    mut found: ScopedRules,
+    held: &ScopedRules,
+    everything: bool,
+    named: impl Fn() -> ScopedRules,
+) -> ScopedRules {
+    if everything {
+        return found;
+    }
+    let more: BTreeSet<Scope> = missing_in_scopes(held, &found)
+        .into_iter()
+        .map(|(scope, _)| scope)
+        .collect();
+    if !more.is_empty() {
+        let mut exact = named();
+        for scope in more {
+            if let Some(rules) = exact.remove(&scope) {
+                found.insert(scope, rules);
+            }
+        }
+    }
+    found
+}
+
 /// What was done, by where and on what.
 #[derive(Default)]
 struct Uses {
@@ -212,13 +242,31 @@ impl Uses {
         }
     }
 
+    /// The same without a name left out.
+    fn named(&self) -> ScopedRules {
+        let options = Options {
+            most_names: usize::MAX,
+            ..Options::default()
+        };
+        self.rules_of(options, &mut BTreeSet::new(), false)
+    }
+
     fn rules(&self, options: Options, generated: &mut BTreeSet<String>) -> ScopedRules {
+        self.rules_of(options, generated, true)
+    }
+
+    fn rules_of(
+        &self,
+        options: Options,
+        generated: &mut BTreeSet<String>,
+        templates: bool,
+    ) -> ScopedRules {
         let mut found = ScopedRules::new();
         for (scope, resources) in &self.resources {
             // Rules that differ in their resources only become one.
             let mut merged: BTreeMap<(String, Verbs, Names), Vec<String>> = BTreeMap::new();
             for ((group, resource), verbs) in resources {
-                for (names, verbs) in by_names(verbs, resource, options, generated) {
+                for (names, verbs) in by_names(verbs, resource, options, generated, templates) {
                     let key = (group.clone(), verbs, names);
                     merged.entry(key).or_default().push(resource.clone());
                 }
@@ -261,13 +309,14 @@ fn by_names(
     resource: &str,
     options: Options,
     generated: &mut BTreeSet<String>,
+    templates: bool,
 ) -> BTreeMap<Names, Verbs> {
     // A verb on every name makes no other verb broader, but a generated name is one for all verbs.
     let mut all: Names = verbs.values().flatten().cloned().collect();
     all.remove("");
     let templates: BTreeSet<String> = all
         .iter()
-        .filter(|name| was_generated(name))
+        .filter(|name| templates && was_generated(name))
         .map(|name| format!("{} of {resource}", template(name)))
         .collect();
     let drop_names = !templates.is_empty() || all.len() > options.most_names;
@@ -339,6 +388,8 @@ fn subject(user: &User) -> Subject {
         crate::model::Identity::ServiceAccount { namespace, name } => {
             Subject::service_account(&namespace, &name)
         }
+        // A member of a group without a name stands for the group.
+        _ if user.name.is_empty() => Subject::group(user.groups.first().map_or("", String::as_str)),
         _ => Subject::user(&user.name),
     }
 }

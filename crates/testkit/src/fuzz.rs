@@ -37,6 +37,7 @@ pub const TARGETS: &[Target] = &[
     target("websocket", streams::websocket, 10_000),
     target("policy", policies::policy, 300),
     target("record", log::record, 10_000),
+    target("audit_event", log::audit_event, 20_000),
     target("tlog_note", kubestile_tlog::fuzzing::note, 10_000),
     target(
         "tlog_checkpoint",

@@ -9,7 +9,7 @@ use crate::facts::Facts;
 use crate::snapshot::{Certificate, Credential, Kubeconfig, Token, UserEntry};
 use crate::verdict::{Change, Class, Evidence, Fix, Judged, Verdict, quoted, undecided};
 
-use super::NEEDS_AUDIT;
+use super::{NEEDS_AUDIT, traffic};
 
 /// How sure one machine's files make us of everybody's.
 const ONE_MACHINE: u8 = 60;
@@ -42,7 +42,7 @@ fn removal(file: &Kubeconfig, user: &UserEntry) -> Change {
 /// S0-01
 pub(super) fn shared(facts: &Facts<'_>) -> Judged {
     let mut owners: BTreeMap<&str, Vec<(&Kubeconfig, &UserEntry)>> = BTreeMap::new();
-    for (file, user) in facts.users()? {
+    for (file, user) in traffic::or_users(facts)? {
         for credential in &user.credentials {
             let fingerprint = match credential {
                 Credential::Token(token) => &token.fingerprint,
@@ -59,6 +59,9 @@ pub(super) fn shared(facts: &Facts<'_>) -> Judged {
             let text = "the same credential lies in files of several owners".to_owned();
             evidence.push(entry(file, user, "user", text));
         }
+    }
+    if let Some(judged) = traffic::shared(facts, &mut evidence) {
+        return judged;
     }
     if evidence.is_empty() {
         return undecided(format!(
@@ -376,7 +379,7 @@ pub(super) fn plugin_allowlist(facts: &Facts<'_>) -> Judged {
 /// S1-08
 pub(super) fn client_certificates(facts: &Facts<'_>) -> Judged {
     let mut evidence = Vec::new();
-    for (file, user) in facts.users()? {
+    for (file, user) in traffic::or_users(facts)? {
         for credential in &user.credentials {
             if let Credential::Certificate(certificate) = credential
                 && !is_break_glass(facts, file)
@@ -389,6 +392,9 @@ pub(super) fn client_certificates(facts: &Facts<'_>) -> Judged {
                 evidence.push(entry(file, user, "client-certificate", text));
             }
         }
+    }
+    if let Some(judged) = traffic::by_certificate(facts, &mut evidence) {
+        return judged;
     }
     if evidence.is_empty() {
         return undecided(format!(
@@ -405,7 +411,7 @@ pub(super) fn client_certificates(facts: &Facts<'_>) -> Judged {
 /// S1-09
 pub(super) fn account_tokens(facts: &Facts<'_>) -> Judged {
     let mut evidence = Vec::new();
-    for (file, user) in facts.users()? {
+    for (file, user) in traffic::or_users(facts)? {
         for credential in &user.credentials {
             if let Credential::Token(token) = credential
                 && let Some(subject) = &token.subject
@@ -415,6 +421,9 @@ pub(super) fn account_tokens(facts: &Facts<'_>) -> Judged {
                 evidence.push(entry(file, user, "token", text));
             }
         }
+    }
+    if let Some(judged) = traffic::accounts_outside(facts, &mut evidence) {
+        return judged;
     }
     if evidence.is_empty() {
         return undecided(format!(

@@ -4,7 +4,7 @@ use crate::catalog::Control;
 use crate::verdict::Severity::{Critical, High, Low, Medium};
 use crate::verdict::undecided;
 
-use super::{NEEDS_AUDIT, authentication, kubeconfig};
+use super::{authentication, kubeconfig, traffic};
 
 pub(super) const CONTROLS: &[Control] = &[
     Control {
@@ -174,11 +174,7 @@ pub(super) const CONTROLS: &[Control] = &[
         why: "what was stolen keeps working",
         remedy: "shorter lives",
         maps: &["OWASP K09", "CISA Access"],
-        check: |_| {
-            undecided(format!(
-                "how old credentials in use are is not known; {NEEDS_AUDIT}"
-            ))
-        },
+        check: traffic::rotation,
     },
     Control {
         id: "S1-16",
@@ -189,11 +185,7 @@ pub(super) const CONTROLS: &[Control] = &[
         why: "two people behind one name",
         remedy: "map claims.sub to the uid",
         maps: &["ATT&CK T1078", "CISA Stores"],
-        check: |_| {
-            undecided(format!(
-                "whether one name is used from two places is not known; {NEEDS_AUDIT}"
-            ))
-        },
+        check: traffic::one_person,
     },
     Control {
         id: "S1-17",

@@ -5,7 +5,7 @@ use crate::facts::Facts;
 use crate::verdict::Severity::{Critical, High, Medium};
 use crate::verdict::{Class, Evidence, Fix, Judged, Verdict, undecided};
 
-use super::{NEEDS_AUDIT, access, authentication};
+use super::{access, authentication, traffic};
 
 pub(super) const CONTROLS: &[Control] = &[
     Control {
@@ -237,7 +237,7 @@ pub(super) const CONTROLS: &[Control] = &[
         why: "what nobody needs is only good for thieves",
         remedy: "write roles from what is used",
         maps: &["CISA Visibility"],
-        check: |_| undecided(format!("what is used is not known; {NEEDS_AUDIT}")),
+        check: traffic::unused,
     },
     Control {
         id: "S2-22",
@@ -248,7 +248,7 @@ pub(super) const CONTROLS: &[Control] = &[
         why: "roles that fit nobody grow",
         remedy: "mine roles from what is used",
         maps: &["model text"],
-        check: |_| undecided(format!("what is used is not known; {NEEDS_AUDIT}")),
+        check: traffic::job_functions,
     },
     Control {
         id: "S2-23",

@@ -45,11 +45,27 @@ pub(crate) struct Source {
     /// Send no probes; what only they decide is then unknown
     #[arg(long)]
     pub(crate) no_probes: bool,
+    #[command(flatten)]
+    pub(crate) logs: Logs,
     /// Accepted findings, each with owner, reason and end (YAML)
     #[arg(long, value_name = "FILE")]
     pub(crate) exceptions: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) state: StateDir,
+}
+
+/// What was really done.
+#[derive(Debug, Args)]
+pub(crate) struct Logs {
+    /// Audit log of the API server, also gzipped or from EKS, GKE, AKS; repeatable, - is stdin
+    #[arg(long = "audit-log", value_name = "FILE")]
+    pub(crate) audit: Vec<PathBuf>,
+    /// Directory of a gate's own log, as the second source
+    #[arg(long, value_name = "DIR")]
+    pub(crate) gate_log: Option<PathBuf>,
+    /// Count only what came in since then: 2h, 30d, or a time
+    #[arg(long, value_name = "TIME")]
+    pub(crate) audit_since: Option<String>,
 }
 
 /// `kubestile assess`
@@ -61,6 +77,7 @@ Examples:
   kubestile assess                              where the current context's cluster stands
   kubestile assess -o html > report.html
   kubestile assess --save monday.json           and later: kubestile assess --from monday.json
+  kubestile assess --audit-log /var/log/kubernetes/audit.log    and how people really came
   kubestile assess explain S0-04
   kubestile assess diff monday.json friday.json
   kubestile assess --fail-below 1 -o junit      in a pipeline

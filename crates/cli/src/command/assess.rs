@@ -2,6 +2,7 @@
 
 mod diff;
 mod gate;
+pub(super) mod logs;
 
 use std::path::Path;
 
@@ -109,10 +110,14 @@ fn explain(id: &str, offline: bool, source: &Source) -> Outcome {
 
 /// A saved snapshot, or a new one.
 pub(super) fn snapshot(source: &Source) -> Outcome<Snapshot> {
-    match &source.from {
-        Some(path) => read(path),
-        None => block_on(live(source)),
+    let mut snapshot = match &source.from {
+        Some(path) => read(path)?,
+        None => block_on(live(source))?,
+    };
+    if let Some(traffic) = logs::read(&source.logs, &snapshot, source.from.is_none())? {
+        snapshot.traffic = kubestile_assess::snapshot::Source::Known(traffic);
     }
+    Ok(snapshot)
 }
 
 /// Reads a saved snapshot.

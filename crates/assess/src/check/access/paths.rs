@@ -3,15 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kubestile_rbac::escalation::{
-    Confidence, Facts as Known, Graph, NamespaceFacts, Node, Path, Sink,
-};
-use kubestile_rbac::{Identity, Objects, Policy};
-use serde_json::{Value, json};
+use kubestile_rbac::escalation::{Confidence, Graph, Node, Path, Sink};
+use kubestile_rbac::{Identity, Policy};
 
 use super::removals;
 use crate::facts::{Facts, Grant};
-use crate::snapshot::Snapshot;
 use crate::verdict::{Evidence, Fix, Judged, Undecided, Verdict};
 
 /// Ends that nobody below the administrators may reach.
@@ -36,8 +32,8 @@ pub(crate) fn paths(facts: &Facts<'_>) -> Judged {
             "more than {PEOPLE} people and groups are bound"
         )));
     }
-    let policy = Policy::new(objects(facts.snapshot)?);
-    let graph = Graph::new(&policy, &known(facts.snapshot));
+    let policy = Policy::new(facts.snapshot.objects()?);
+    let graph = Graph::new(&policy, &facts.snapshot.escalation_facts());
     let mut evidence = Vec::new();
     let mut cut = Vec::new();
     for (who, grants) in &people {
@@ -172,50 +168,4 @@ fn to_cut<'f, 'a>(
     bindings
         .flat_map(|b| grants.iter().filter(|g| is_of(g, &b.metadata)).copied())
         .collect()
-}
-
-/// What was listed, as the evaluator takes it.
-fn objects(snapshot: &Snapshot) -> Result<Objects, Undecided> {
-    let rbac = &snapshot.rbac;
-    let value = json!({
-        "clusterRoles": rbac.cluster_roles.get()?,
-        "roles": rbac.roles.get()?,
-        "clusterRoleBindings": rbac.cluster_role_bindings.get()?,
-        "roleBindings": rbac.role_bindings.get()?,
-    });
-    read(value)
-}
-
-fn read(value: Value) -> Result<Objects, Undecided> {
-    serde_json::from_value(value)
-        .map_err(|_| Undecided("the roles and bindings could not be understood".to_owned()))
-}
-
-/// What is known beside roles: accounts, and where pods are kept from their node.
-fn known(snapshot: &Snapshot) -> Known {
-    let mut accounts: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for account in snapshot.service_accounts.known().into_iter().flatten() {
-        let meta = &account.metadata;
-        let names = accounts.entry(meta.namespace.clone()).or_default();
-        names.insert(meta.name.clone());
-    }
-    let confined = |labels: &BTreeMap<String, String>| {
-        let level = labels.get("pod-security.kubernetes.io/enforce");
-        matches!(level.map(String::as_str), Some("baseline" | "restricted"))
-    };
-    let namespaces = snapshot.namespaces.known().into_iter().flatten();
-    Known {
-        service_accounts: accounts,
-        namespaces: namespaces
-            .map(|n| {
-                let facts = NamespaceFacts {
-                    pods_confined: Some(confined(&n.metadata.labels)),
-                    ..NamespaceFacts::default()
-                };
-                (n.metadata.name.clone(), facts)
-            })
-            .collect(),
-        exec_needs_create: snapshot.minor().is_some_and(|minor| minor >= 35),
-        ..Known::default()
-    }
 }

@@ -1,0 +1,448 @@
+//! What only audit logs show: how people and programs really came, and what they really did. Each verdict says
+//! over which time, and is the less sure the shorter that was.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kubestile_rbac::discovery::Discovery;
+use kubestile_rbac::mine;
+use kubestile_rbac::privilege::{Atom, measure};
+use kubestile_rbac::{Attributes, Identity, Policy};
+
+use crate::facts::Facts;
+use crate::rightsize::atoms;
+use crate::snapshot::{Kubeconfig, UserEntry};
+use crate::traffic::{Kind, Subject, Traffic};
+use crate::verdict::{Class, Evidence, Fix, Judged, Undecided, Verdict, undecided};
+
+/// Slots of ten minutes with a credential in two places, from which on it is no move from one network to another.
+const OVERLAPS: u32 = 3;
+/// The oldest that a person's credential may be, in seconds.
+const OLDEST: i64 = 12 * 3_600;
+/// Days after which it is known what somebody uses.
+const DAYS: u32 = 30;
+/// The share of rights that may be unused.
+const UNUSED: f64 = 0.3;
+/// Job functions that fit many people.
+const FUNCTIONS: usize = 12;
+/// The account of the gate.
+const GATE: &str = "system:serviceaccount:kubestile-system:kubestile-gate";
+
+/// Users of kubeconfigs on this machine; nobody if there are none, but a log.
+pub(super) fn or_users<'a>(
+    facts: &Facts<'a>,
+) -> Result<Vec<(&'a Kubeconfig, &'a UserEntry)>, Undecided> {
+    match (facts.users(), facts.snapshot.traffic.known()) {
+        (Err(_), Some(_)) => Ok(Vec::new()),
+        (users, _) => users,
+    }
+}
+
+fn traffic<'a>(facts: &Facts<'a>) -> Result<&'a Traffic, Undecided> {
+    let traffic = facts.snapshot.traffic.get()?;
+    match traffic.requests {
+        0 => Err(Undecided("the audit log has no request".to_owned())),
+        _ => Ok(traffic),
+    }
+}
+
+/// In percent.
+const fn sure(traffic: &Traffic) -> u8 {
+    match (traffic.overflow.is_empty(), traffic_days(traffic)) {
+        (false, _) | (_, 0) => 50,
+        (_, 1..=6) => 70,
+        (_, 7..=29) => 85,
+        _ => 95,
+    }
+}
+
+const fn traffic_days(traffic: &Traffic) -> i64 {
+    match (traffic.from, traffic.until) {
+        (Some(from), Some(until)) => (until.as_secs() - from.as_secs()) / 86_400,
+        _ => 0,
+    }
+}
+
+fn seen(who: &Subject, field: &str, text: String) -> Evidence {
+    Evidence::named(Class::AuditLog, who.identity().to_string(), field, text)
+}
+
+/// People who came to the API server with credentials of their own.
+fn direct(traffic: &Traffic) -> impl Iterator<Item = &Subject> {
+    traffic.people().filter(|s| s.direct() > 0)
+}
+
+fn pass(traffic: &Traffic, text: &str) -> Judged {
+    let text = format!("{text}; {}", traffic.span());
+    Ok(Verdict::pass(text).sure(sure(traffic)))
+}
+
+/// S0-01: adds what the log shows; judges if the log settles it.
+pub(super) fn shared(facts: &Facts<'_>, evidence: &mut Vec<Evidence>) -> Option<Judged> {
+    let traffic = traffic(facts).ok()?;
+    for who in direct(traffic) {
+        for credential in who.credentials.iter().filter(|c| c.overlaps >= OVERLAPS) {
+            let places: Vec<String> = credential
+                .places
+                .iter()
+                .filter(|p| p.overlaps > 0)
+                .take(4)
+                .map(|p| format!("{} {}", p.address, p.machine).trim().to_owned())
+                .collect();
+            let text = format!(
+                "used at the same time from {} ({} times ten minutes)",
+                places.join(" and "),
+                credential.overlaps
+            );
+            evidence.push(seen(who, &credential.id, text));
+        }
+    }
+    if !evidence.is_empty() {
+        return None;
+    }
+    let unnamed: Vec<&str> = direct(traffic)
+        .filter(|who| who.unnamed > 0)
+        .map(|who| who.name.as_str())
+        .collect();
+    if let Some(first) = unnamed.first() {
+        return Some(undecided(format!(
+            "the log does not name the credential of {first}{}; {}",
+            match unnamed.len() {
+                1 => String::new(),
+                n => format!(" and {} others", n - 1),
+            },
+            traffic.span()
+        )));
+    }
+    if traffic.people().next().is_none() {
+        return Some(undecided(format!(
+            "no person's request is in the log; {}",
+            traffic.span()
+        )));
+    }
+    Some(pass(
+        traffic,
+        "no credential was used in two places at once",
+    ))
+}
+
+/// S1-08
+pub(super) fn by_certificate(facts: &Facts<'_>, evidence: &mut Vec<Evidence>) -> Option<Judged> {
+    let traffic = traffic(facts).ok()?;
+    for who in direct(traffic).filter(|s| s.by_certificate > 0) {
+        let text = format!("{} requests with a client certificate", who.by_certificate);
+        evidence.push(seen(who, "credential-id", text));
+    }
+    let any = traffic.people().next().is_some();
+    let unnamed = direct(traffic).any(|s| s.unnamed > 0);
+    (evidence.is_empty() && any && !unnamed)
+        .then(|| pass(traffic, "nobody came with a client certificate"))
+}
+
+/// S1-09
+pub(super) fn accounts_outside(facts: &Facts<'_>, evidence: &mut Vec<Evidence>) -> Option<Judged> {
+    let traffic = traffic(facts).ok()?;
+    // Controllers of the control plane use accounts' tokens from where it runs.
+    let plane: BTreeSet<&str> = traffic
+        .subjects
+        .iter()
+        .filter(|s| s.kind() == Kind::Component && s.name != "system:anonymous")
+        .flat_map(|s| &s.places)
+        .map(|p| p.address.as_str())
+        .collect();
+    let mut accounts = 0;
+    for who in traffic
+        .subjects
+        .iter()
+        .filter(|s| s.kind() == Kind::Account)
+    {
+        accounts += 1;
+        let inner = who.name.starts_with("system:serviceaccount:kube-system:");
+        let place = who
+            .outside
+            .iter()
+            .find(|p| !(inner && plane.contains(p.address.as_str())));
+        if let Some(place) = place.filter(|_| who.name != GATE) {
+            let text = format!(
+                "{} requests from {} with a token that belongs to no pod",
+                place.count, place.address
+            );
+            evidence.push(seen(who, "sourceIPs", text));
+        }
+    }
+    (evidence.is_empty() && accounts > 0).then(|| {
+        pass(
+            traffic,
+            "every service account came from a pod, the gate apart",
+        )
+    })
+}
+
+/// S1-15
+pub(super) fn rotation(facts: &Facts<'_>) -> Judged {
+    let traffic = traffic(facts)?;
+    let mut evidence = Vec::new();
+    for who in direct(traffic) {
+        for credential in &who.credentials {
+            let age = match (credential.first, credential.last) {
+                (Some(first), Some(last)) => last.as_secs() - first.as_secs(),
+                _ => 0,
+            };
+            if age > OLDEST {
+                let text = format!("still used {} hours after its first use", age / 3_600);
+                evidence.push(seen(who, &credential.id, text));
+            }
+        }
+    }
+    let unnamed = direct(traffic).any(|s| s.unnamed > 0);
+    if evidence.is_empty() && (traffic.seconds() < 2 * OLDEST || unnamed) {
+        return undecided(format!(
+            "whether credentials are older than 12 hours takes a log of a day that names them; {}",
+            traffic.span()
+        ));
+    }
+    let verdict = Verdict::of(
+        evidence,
+        &format!(
+            "no person's credential was used for more than 12 hours; {}",
+            traffic.span()
+        ),
+        |n| {
+            format!(
+                "{n} credentials of people were used for more than 12 hours; {}",
+                traffic.span()
+            )
+        },
+    );
+    Ok(verdict
+        .sure(sure(traffic))
+        .mend(|| Fix::text("log in at a gate: kubestile login")))
+}
+
+/// S1-16
+pub(super) fn one_person(facts: &Facts<'_>) -> Judged {
+    let traffic = traffic(facts)?;
+    let mut evidence = Vec::new();
+    for who in direct(traffic) {
+        let places: Vec<_> = who
+            .places
+            .iter()
+            .filter(|p| p.overlaps >= OVERLAPS)
+            .collect();
+        if let (Some(one), Some(_)) = (places.first(), places.get(1)) {
+            let text = format!(
+                "requests from {} and {} other places at the same time",
+                one.address,
+                places.len() - 1
+            );
+            evidence.push(seen(who, "sourceIPs", text));
+        }
+    }
+    if direct(traffic).next().is_none() {
+        return undecided(format!(
+            "nobody came to the API server by themselves; {}",
+            traffic.span()
+        ));
+    }
+    let verdict = Verdict::of(
+        evidence,
+        &format!("nobody was in two places at once; {}", traffic.span()),
+        |n| format!("{n} people were in two places at once; {}", traffic.span()),
+    );
+    Ok(verdict
+        .sure(sure(traffic))
+        .mend(|| Fix::text("a name for each person and pipeline")))
+}
+
+/// S2-21
+pub(super) fn unused(facts: &Facts<'_>) -> Judged {
+    let traffic = traffic(facts)?;
+    let policy = Policy::new(facts.snapshot.objects()?);
+    let discovery = Discovery::well_known();
+    let (mut granted, mut used) = (0, 0);
+    let mut found: Vec<(usize, Evidence)> = Vec::new();
+    let standing = standing(facts)?;
+    for who in traffic.people() {
+        let mut user = who.user();
+        // What the gate gives for a time is not standing.
+        user.groups.retain(|g| !g.starts_with("kubestile:"));
+        if !standing.contains(&who.identity())
+            && !user
+                .groups
+                .iter()
+                .any(|g| standing.contains(&Identity::group(g)))
+        {
+            continue;
+        }
+        let done: Vec<Attributes> = who
+            .operations()
+            .into_iter()
+            .filter(|o| o.allowed)
+            .map(|o| o.attributes)
+            .collect();
+        let measured = measure(&policy, &user, &done, &discovery, &|_| 1);
+        granted += measured.granted;
+        used += measured.used;
+        let text = format!("uses {} of {} rights", measured.used, measured.granted);
+        found.push((measured.granted - measured.used, seen(who, "", text)));
+    }
+    let unseen = standing
+        .iter()
+        .filter(|who| matches!(who, Identity::User { name } if traffic.subject(name).is_none()));
+    for who in unseen {
+        let user = kubestile_rbac::User::of(who);
+        let measured = measure(&policy, &user, &[], &discovery, &|_| 1);
+        granted += measured.granted;
+        let text = format!("holds {} rights and was never seen", measured.granted);
+        found.push((
+            measured.granted,
+            Evidence::named(Class::AuditLog, who.to_string(), "", text),
+        ));
+    }
+    found.sort_by_key(|(n, _)| std::cmp::Reverse(*n));
+    let evidence = found.into_iter().map(|(_, e)| e).collect();
+    if granted == 0 {
+        return Ok(Verdict::pass("nobody holds a standing right").sure(sure(traffic)));
+    }
+    let percent = (granted - used) * 100 / granted;
+    let text = format!(
+        "{percent} % of what people hold was not used; {}",
+        traffic.span()
+    );
+    if traffic_days(traffic) < i64::from(DAYS) {
+        return undecided(format!("{text}; it takes {DAYS} days to say"));
+    }
+    let excess = f64::from(u32::try_from(granted - used).unwrap_or(u32::MAX))
+        / f64::from(u32::try_from(granted).unwrap_or(u32::MAX));
+    Ok(match excess <= UNUSED {
+        true => Verdict::pass(text),
+        false => Verdict::fail(text).because(evidence).mend(|| {
+            Fix::text("write roles from what is used: kubestile rbac rightsize --from audit.log")
+        }),
+    }
+    .sure(sure(traffic)))
+}
+
+/// People and groups who hold something for good.
+fn standing(facts: &Facts<'_>) -> Result<BTreeSet<Identity>, Undecided> {
+    let people = facts.grants()?.iter().filter(|g| g.who.is_human());
+    Ok(people
+        .map(|g| match g.subject.kind.as_str() {
+            "Group" => Identity::group(&g.subject.name),
+            _ => Identity::from_user_name(&g.subject.name),
+        })
+        .collect())
+}
+
+/// S2-22
+pub(super) fn job_functions(facts: &Facts<'_>) -> Judged {
+    let traffic = traffic(facts)?;
+    let used: BTreeMap<Identity, BTreeSet<Atom>> = traffic
+        .people()
+        .map(|who| (who.identity(), atoms(&who.operations())))
+        .filter(|(_, atoms)| !atoms.is_empty())
+        .collect();
+    if used.len() < 5 || traffic_days(traffic) < 7 {
+        return undecided(format!(
+            "it takes five people over a week to find job functions, and there are {}; {}",
+            used.len(),
+            traffic.span()
+        ));
+    }
+    let found = mine::mine(&used, mine::Options::default());
+    let fit = found.iter().take(FUNCTIONS).filter(|f| f.precision >= 0.9);
+    let covered: usize = fit.map(|f| f.members.len()).sum();
+    let text = format!(
+        "{covered} of {} people are covered by {} job functions; {}",
+        used.len(),
+        found.len().min(FUNCTIONS),
+        traffic.span()
+    );
+    Ok(match covered * 10 >= used.len() * 9 {
+        true => Verdict::pass(text),
+        false => {
+            Verdict::fail(text).mend(|| Fix::text("see them: kubestile rbac mine --from audit.log"))
+        }
+    }
+    .sure(sure(traffic)))
+}
+
+/// S3-09
+pub(super) fn past_the_gate(facts: &Facts<'_>) -> Judged {
+    let traffic = traffic(facts)?;
+    let evidence: Vec<Evidence> = direct(traffic)
+        .map(|who| {
+            seen(
+                who,
+                "user",
+                format!("{} requests past the gate", who.direct()),
+            )
+        })
+        .collect();
+    let through: u64 = traffic.people().map(|s| s.by_gate).sum();
+    if evidence.is_empty() && through == 0 {
+        return undecided(format!(
+            "no person's request is in the log; {}",
+            traffic.span()
+        ));
+    }
+    let verdict = Verdict::of(
+        evidence,
+        &format!(
+            "all {through} requests of people came through the gate (a log cannot show that the port is closed); {}",
+            traffic.span()
+        ),
+        |n| {
+            format!(
+                "{n} people came to the API server past the gate; {}",
+                traffic.span()
+            )
+        },
+    );
+    Ok(verdict.sure(sure(traffic).min(70)).mend(|| {
+        Fix::text("let only the gate reach the API server's port, and take their credentials")
+    }))
+}
+
+/// S3-15
+pub(super) fn gaps(facts: &Facts<'_>) -> Judged {
+    let traffic = traffic(facts)?;
+    if !traffic.with_gate_log {
+        return undecided("the gate's own log was not given to this assessment (--gate-log DIR)");
+    }
+    let mut evidence = Vec::new();
+    for who in traffic.people() {
+        if who.unlogged > 0 {
+            let text = format!(
+                "{} requests through the gate that its log does not know",
+                who.unlogged
+            );
+            evidence.push(seen(who, "auditID", text));
+        }
+        if who.direct() > 0 {
+            let text = format!("{} requests past the gate", who.direct());
+            evidence.push(seen(who, "user", text));
+        }
+    }
+    if traffic.people().all(|s| s.requests == 0) {
+        return undecided(format!(
+            "no person's request is in the log; {}",
+            traffic.span()
+        ));
+    }
+    let verdict = Verdict::of(
+        evidence,
+        &format!(
+            "the gate's log knows every person's request; {}",
+            traffic.span()
+        ),
+        |n| {
+            format!(
+                "{n} people's requests are not all in the gate's log; {}",
+                traffic.span()
+            )
+        },
+    );
+    Ok(verdict
+        .sure(sure(traffic))
+        .mend(|| Fix::text("let only the gate reach the API server")))
+}

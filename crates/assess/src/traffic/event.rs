@@ -1,0 +1,225 @@
+//! One request as an audit log tells of it, whoever wrote the log, cut down to what is needed: who, what,
+//! from where, and what the API server said. No body is looked at.
+
+use serde::Deserialize;
+
+use super::text::{Text, micros, or_default};
+
+/// A request that was answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event<'a> {
+    /// Its id; a client may have chosen it.
+    pub id: &'a str,
+    /// When it came in, in microseconds since the Unix epoch.
+    pub at: Option<i64>,
+    /// The API verb.
+    pub verb: &'a str,
+    /// On what.
+    pub target: Target<'a>,
+    /// Whose credential it came with.
+    pub user: Who<'a>,
+    /// Whom they were for this request, if somebody else.
+    pub impersonated: Option<Who<'a>>,
+    /// The address that connected to the API server.
+    pub address: &'a str,
+    /// The client's own words on itself.
+    pub agent: &'a str,
+    /// The HTTP status of the answer; 0 if there is none.
+    pub code: u16,
+    /// Whether it was authorized, if the log says so.
+    pub authorized: Option<bool>,
+    /// The `kubectl` command it was part of, if known: the client's word.
+    pub command: Option<&'a str>,
+}
+
+/// On what something is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target<'a> {
+    /// On a resource.
+    Resource {
+        /// The API group.
+        group: &'a str,
+        /// Plural, lower case.
+        resource: &'a str,
+        /// Empty for the resource itself.
+        subresource: &'a str,
+        /// Empty for what belongs to the cluster, and for all namespaces.
+        namespace: &'a str,
+        /// Empty where the request has none.
+        name: &'a str,
+    },
+    /// On a path that is none, without its query.
+    Path(&'a str),
+}
+
+/// Somebody as the API server knows them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Who<'a> {
+    /// The user name.
+    pub name: &'a str,
+    /// The groups.
+    pub groups: Vec<&'a str>,
+    /// `X509SHA256=…` or `JTI=…`: which credential it was.
+    pub credential: &'a str,
+    /// Whether the credential belongs to a pod.
+    pub of_pod: bool,
+    /// Whether it is a token of a Secret, which never ends.
+    pub legacy: bool,
+    /// The gate's request, if the gate impersonates.
+    pub request: &'a str,
+}
+
+/// One `audit.k8s.io/v1` Event, in part.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Native<'a> {
+    /// `Event`, or it is something else.
+    #[serde(borrow)]
+    pub(super) kind: Text<'a>,
+    #[serde(borrow, rename = "auditID")]
+    id: Text<'a>,
+    #[serde(borrow)]
+    stage: Text<'a>,
+    #[serde(borrow, rename = "requestURI")]
+    uri: Text<'a>,
+    #[serde(borrow)]
+    verb: Text<'a>,
+    #[serde(borrow, deserialize_with = "or_default")]
+    user: NativeUser<'a>,
+    #[serde(borrow)]
+    impersonated_user: Option<NativeUser<'a>>,
+    #[serde(borrow, rename = "sourceIPs", deserialize_with = "or_default")]
+    addresses: Vec<Text<'a>>,
+    #[serde(borrow)]
+    user_agent: Text<'a>,
+    #[serde(borrow)]
+    object_ref: Option<ObjectRef<'a>>,
+    #[serde(deserialize_with = "or_default")]
+    response_status: Status,
+    #[serde(borrow)]
+    request_received_timestamp: Text<'a>,
+    #[serde(borrow, deserialize_with = "or_default")]
+    annotations: Annotations<'a>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct NativeUser<'a> {
+    #[serde(borrow)]
+    username: Text<'a>,
+    #[serde(borrow, deserialize_with = "or_default")]
+    groups: Vec<Text<'a>>,
+    #[serde(borrow, deserialize_with = "or_default")]
+    extra: Extra<'a>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Extra<'a> {
+    #[serde(
+        borrow,
+        rename = "authentication.kubernetes.io/credential-id",
+        deserialize_with = "or_default"
+    )]
+    credential: Vec<Text<'a>>,
+    #[serde(
+        borrow,
+        rename = "authentication.kubernetes.io/pod-name",
+        deserialize_with = "or_default"
+    )]
+    pod: Vec<Text<'a>>,
+    #[serde(
+        borrow,
+        rename = "kubestile.dev/request",
+        deserialize_with = "or_default"
+    )]
+    request: Vec<Text<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ObjectRef<'a> {
+    #[serde(borrow)]
+    api_group: Text<'a>,
+    #[serde(borrow)]
+    resource: Text<'a>,
+    #[serde(borrow)]
+    subresource: Text<'a>,
+    #[serde(borrow)]
+    namespace: Text<'a>,
+    #[serde(borrow)]
+    name: Text<'a>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Status {
+    code: u16,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Annotations<'a> {
+    #[serde(borrow, rename = "authorization.k8s.io/decision")]
+    decision: Text<'a>,
+    #[serde(borrow, rename = "authentication.k8s.io/legacy-token")]
+    legacy: Text<'a>,
+}
+
+/// Whether the log says that somebody may; none if it does not say.
+pub(super) fn authorized(decision: &str) -> Option<bool> {
+    match decision.trim() {
+        "allow" => Some(true),
+        "forbid" => Some(false),
+        _ => None,
+    }
+}
+
+impl Native<'_> {
+    /// The request, if this tells of its answer: a request has several stages, and the first says nothing yet.
+    pub(super) fn event(&self) -> Option<Event<'_>> {
+        if !matches!(&*self.stage, "ResponseStarted" | "ResponseComplete") {
+            return None;
+        }
+        let target = match &self.object_ref {
+            Some(object) => Target::Resource {
+                group: &object.api_group,
+                resource: &object.resource,
+                subresource: &object.subresource,
+                namespace: &object.namespace,
+                name: &object.name,
+            },
+            None => Target::Path(self.uri.split('?').next().unwrap_or_default()),
+        };
+        Some(Event {
+            id: &self.id,
+            at: micros(&self.request_received_timestamp),
+            verb: &self.verb,
+            target,
+            user: Who {
+                legacy: !self.annotations.legacy.is_empty(),
+                ..self.user.who()
+            },
+            impersonated: self.impersonated_user.as_ref().map(NativeUser::who),
+            // All but the last are what the client says.
+            address: self.addresses.last().map_or("", |a| a),
+            agent: &self.user_agent,
+            code: self.response_status.code,
+            authorized: authorized(&self.annotations.decision),
+            command: None,
+        })
+    }
+}
+
+impl NativeUser<'_> {
+    fn who(&self) -> Who<'_> {
+        Who {
+            name: &self.username,
+            groups: self.groups.iter().map(|g| &**g).collect(),
+            credential: self.extra.credential.first().map_or("", |t| t),
+            of_pod: self.extra.pod.first().is_some_and(|pod| !pod.is_empty()),
+            legacy: false,
+            request: self.extra.request.first().map_or("", |t| t),
+        }
+    }
+}
