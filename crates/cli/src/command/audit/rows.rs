@@ -106,7 +106,11 @@ fn describe(event: &Event, became: &Became, wide: bool) -> Described {
                 by,
                 result,
                 request: decided.request.to_string(),
-                what: decided.kubectl.clone(),
+                // Nobody typed it: the gate looked what a request would do, with the requester's rights.
+                what: match decided.looked_up_for {
+                    Some(access) => format!("look-up for request {access}: {}", decided.kubectl),
+                    None => decided.kubectl.clone(),
+                },
             }
         }
         Event::Refusal {
