@@ -18,6 +18,8 @@ use crate::output::{Format, Spinner};
 
 /// Calls start at least this far apart, whatever the gate answers.
 const APART: Duration = Duration::from_millis(300);
+/// How long a grant may take to start once it is approved: as long as its ticket's system may take to answer.
+const START: Duration = Duration::from_secs(15);
 /// After a call that failed.
 const PAUSE: Duration = Duration::from_secs(2);
 
@@ -79,9 +81,26 @@ pub(super) async fn settle(
         _ = tokio::signal::ctrl_c() => return withdraw(gate, asked.id).await,
     };
     not_denied(&answered)?;
-    let path = format!("/v1/grants/{}", GrantId::of(asked.id));
-    let grant: GrantEntry = own(gate).await?.get(&path).await?;
-    show(&grant, format)
+    show(&started(gate, asked.id).await?, format)
+}
+
+/// The grant of a request that was approved. Before it starts it is judged once more and its ticket is asked
+/// for, which takes a moment, and may come to nothing.
+async fn started(gate: &Gate, id: AccessId) -> Outcome<GrantEntry> {
+    let path = format!("/v1/grants/{}", GrantId::of(id));
+    let deadline = Instant::now() + START;
+    loop {
+        let found: Outcome<GrantEntry> = own(gate).await?.get(&path).await;
+        match found {
+            Ok(grant) => return Ok(grant),
+            Err(_) if Instant::now() < deadline => tokio::time::sleep(APART).await,
+            Err(fail) => {
+                return Err(fail
+                    .during(&format!("request {id} is approved, but no grant started"))
+                    .hint("whoever approved it was told why; ask again"));
+            }
+        }
+    }
 }
 
 /// Waits until the request waits no more.
