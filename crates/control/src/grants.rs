@@ -326,9 +326,11 @@ pub(crate) async fn settle(app: &App) -> Result<(), ApiError> {
     for grant in app.store.grants().iter().filter(|g| late(g)) {
         let why = GrantEndReason::Expired;
         record(app, "ended", "the gate", grant, Some(why.to_string())).await?;
-        app.store
+        let ended = app
+            .store
             .change_grant(grant.id, GrantChange::End(why), now)
             .await?;
+        news::grant_ended(app, &ended);
     }
     Ok(())
 }

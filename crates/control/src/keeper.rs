@@ -37,9 +37,13 @@ async fn settle(app: &App) {
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut ticks = 0_u32;
+    let mut reminded = app.now();
     loop {
         tick.tick().await;
         ticks = ticks.wrapping_add(1);
+        let now = app.now();
+        news::late_reviews(app, reminded);
+        reminded = now;
         if let Err(error) = once(app, ticks.is_multiple_of(PURGE)).await {
             tracing::warn!(%error, "access requests and grants could not be looked after");
         }

@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use kubestile_core::approval::{AccessRequest, Sort, State, Subject};
 use kubestile_core::grant::{Origin, Terms};
-use kubestile_core::{AccessId, Grant, SessionId, Timestamp};
+use kubestile_core::{AccessId, Grant, SessionId, Timestamp, Ttl};
 use kubestile_outbound::notify::{Kind, Message};
 
 use crate::state::App;
 
 /// How long the rest of a command may take to arrive and be told in the same message.
 const TOGETHER: Duration = Duration::from_millis(300);
+/// How soon somebody looks back at what nobody approved beforehand.
+const REVIEW: Ttl = Ttl::from_secs(24 * 3600);
 
 /// What one message is about: a whole command, as far as it is of one sort, or one access request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -141,11 +143,31 @@ pub(crate) fn grant_started(app: &App, grant: &Grant) {
     app.outside.notifier.send(&of_grant(app, kind, grant, None));
 }
 
-/// Tells that a grant ended before its time.
+/// Tells that a grant ended; where somebody must look back at it, asks for that.
 pub(crate) fn grant_ended(app: &App, grant: &Grant) {
     let outcome = grant.ended.as_ref().map(|end| end.why.to_string());
     let message = of_grant(app, Kind::GrantEnded, grant, outcome);
     app.outside.notifier.send(&message);
+    if grant.needs_review() {
+        let within = Some("somebody else reviews it within 24 hours".to_owned());
+        let message = of_grant(app, Kind::ReviewDue, grant, within);
+        app.outside.notifier.send(&message);
+    }
+}
+
+/// Reminds of the reviews whose time ran out after `since`.
+pub(crate) fn late_reviews(app: &App, since: Timestamp) {
+    let now = app.now();
+    for grant in app.store.grants().iter().filter(|g| g.needs_review()) {
+        let due = grant.starts.plus(REVIEW);
+        if since < due && due <= now {
+            let late = Some("nobody has reviewed it within 24 hours".to_owned());
+            let mut message = of_grant(app, Kind::ReviewDue, grant, late);
+            // Another message than the first, for whoever takes each id once.
+            message.id.push_str("-late");
+            app.outside.notifier.send(&message);
+        }
+    }
 }
 
 fn of_grant(app: &App, kind: Kind, grant: &Grant, outcome: Option<String>) -> Message {

@@ -1,5 +1,7 @@
 //! Grants that hang on tickets.
 
+use std::collections::HashSet;
+
 use kubestile_core::GrantId;
 
 use super::outside::{Place, ask, keep, pass_until, until};
@@ -216,4 +218,28 @@ async fn a_ticket_that_closes_while_the_request_waits_gives_no_grant() {
     assert_eq!(answer.status, StatusCode::CONFLICT, "{:?}", answer.body);
     assert!(answer.body["hint"].as_str().unwrap().contains("not open"));
     assert!(gate.store.grants().is_empty());
+}
+
+/// A grant that ends by itself is told like one that is taken away, and the look back at it is asked for:
+/// once when it ends, once more when a day has passed.
+#[tokio::test]
+async fn the_end_of_a_grant_and_its_open_review_are_told() {
+    let (place, gate, ana) = setting().await;
+    let _kept = keep(&gate);
+    let id = grant(&gate, &ana).await;
+    let of = |kind: &str| place.messages(kind).len();
+    gate.pass(3600);
+    until("its end is told", || of("grant-ended") == 1).await;
+    let why = place.messages("grant-ended").remove(0)["why"].to_string();
+    assert!(why.contains("expired"), "{why}");
+    until("its review is asked for", || of("review-due") == 1).await;
+    gate.pass(23 * 3600);
+    until("a reminder", || of("review-due") == 2).await;
+    let ids: HashSet<String> = place
+        .messages("review-due")
+        .iter()
+        .map(|m| m["id"].to_string())
+        .collect();
+    assert_eq!(ids.len(), 2, "{ids:?}");
+    assert!(ids.iter().all(|one| one.contains(&id.to_string())));
 }
