@@ -200,6 +200,17 @@ pub enum Origin {
     BreakGlass,
 }
 
+impl Origin {
+    /// `request`, `pipeline`, `break-glass`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Pipeline => "pipeline",
+            Self::BreakGlass => "break-glass",
+        }
+    }
+}
+
 /// A job function for a while.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

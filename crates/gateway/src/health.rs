@@ -1,6 +1,7 @@
 //! `/healthz`, `/readyz` and `/metrics`, on a listener of their own that is on loopback unless a
 //! setting says otherwise: they need no credential, so they tell nothing about people.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -41,7 +42,7 @@ fn answer(gate: &Gate, path: &str) -> Response<Full<Bytes>> {
     let (status, text) = match path {
         "/healthz" | "/livez" => (StatusCode::OK, "ok\n".to_owned()),
         "/readyz" => ready(gate),
-        "/metrics" => (StatusCode::OK, gate.metrics.text()),
+        "/metrics" => (StatusCode::OK, metrics(gate)),
         _ => (
             StatusCode::NOT_FOUND,
             "this listener has /healthz, /readyz and /metrics\n".to_owned(),
@@ -58,6 +59,21 @@ fn answer(gate: &Gate, path: &str) -> Response<Full<Bytes>> {
         .headers_mut()
         .insert(header::CONTENT_TYPE, http::HeaderValue::from_static(kind));
     response
+}
+
+/// The counters, with how access requests and grants stand at this moment.
+fn metrics(gate: &Gate) -> String {
+    let now = gate.now();
+    let (mut requests, mut grants) = (BTreeMap::new(), BTreeMap::new());
+    for request in gate.store.requests() {
+        *requests.entry(request.state_at(now).name()).or_default() += 1;
+    }
+    let live = gate.store.grants().into_iter();
+    for grant in live.filter(|grant| grant.check(now).is_ok()) {
+        *grants.entry(grant.origin.as_str()).or_default() += 1;
+    }
+    gate.metrics.stand(&requests, &grants);
+    gate.metrics.text()
 }
 
 /// Ready while the log can be written and no shutdown has begun. A cluster that is refused does not

@@ -1,6 +1,7 @@
-//! Counters and gauges for Prometheus. Labels are bounded: decision, status class, action, cluster;
-//! never a person, a path or a session.
+//! Counters and gauges for Prometheus. Labels are bounded: decision, status class, action, cluster,
+//! the state of an access request, the origin of a grant; never a person, a path or a session.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -20,6 +21,9 @@ pub struct Metrics {
     record: Histogram,
     open_streams: Gauge<i64, AtomicI64>,
     held_requests: Gauge<i64, AtomicI64>,
+    holds_ended: Family<OutcomeLabels, Counter>,
+    access_requests: Family<StateLabels, Gauge<i64, AtomicI64>>,
+    live_grants: Family<OriginLabels, Gauge<i64, AtomicI64>>,
     connections: Gauge<i64, AtomicI64>,
     connections_refused: Counter,
     bytes_in: Counter,
@@ -37,6 +41,21 @@ struct DecisionLabels {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct StatusLabels {
     code: u16,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct StateLabels {
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OriginLabels {
+    origin: &'static str,
 }
 
 impl Default for Metrics {
@@ -58,6 +77,9 @@ impl Metrics {
             record: micros(),
             open_streams: Gauge::default(),
             held_requests: Gauge::default(),
+            holds_ended: Family::default(),
+            access_requests: Family::default(),
+            live_grants: Family::default(),
             connections: Gauge::default(),
             connections_refused: Counter::default(),
             bytes_in: Counter::default(),
@@ -90,6 +112,12 @@ impl Metrics {
         registry.register("open_streams", help, metrics.open_streams.clone());
         let help = "Requests that wait for an approval";
         registry.register("held_requests", help, metrics.held_requests.clone());
+        let help = "Held requests that wait no more, by what became of them";
+        registry.register("holds_ended", help, metrics.holds_ended.clone());
+        let help = "Access requests that are remembered, by how they stand";
+        registry.register("access_requests", help, metrics.access_requests.clone());
+        let help = "Grants that give something now, by how they came about";
+        registry.register("live_grants", help, metrics.live_grants.clone());
         registry.register(
             "connections",
             "Open client connections",
@@ -156,6 +184,32 @@ impl Metrics {
         self.held_requests.inc_by(by);
     }
 
+    /// A held request waits no more: it was `approved`, `denied`, `expired` or `withdrawn`, or was `refused`
+    /// because its client comes again.
+    pub fn hold_ended(&self, outcome: &'static str) {
+        let labels = OutcomeLabels { outcome };
+        self.holds_ended.get_or_create(&labels).inc();
+    }
+
+    /// How access requests and grants stand now: how many of each state and origin. What is not named there
+    /// is none.
+    pub fn stand(
+        &self,
+        requests: &BTreeMap<&'static str, i64>,
+        grants: &BTreeMap<&'static str, i64>,
+    ) {
+        self.access_requests.clear();
+        for (state, count) in requests {
+            let gauge = self.access_requests.get_or_create(&StateLabels { state });
+            gauge.set(*count);
+        }
+        self.live_grants.clear();
+        for (origin, count) in grants {
+            let gauge = self.live_grants.get_or_create(&OriginLabels { origin });
+            gauge.set(*count);
+        }
+    }
+
     /// A client connection began (`1`) or ended (`-1`).
     pub fn connections(&self, by: i64) {
         self.connections.inc_by(by);
@@ -184,6 +238,28 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_stands_is_what_was_said_last() {
+        let metrics = Metrics::new();
+        metrics.stand(
+            &[("waiting", 3), ("denied", 1)].into(),
+            &[("request", 2)].into(),
+        );
+        metrics.stand(&[("waiting", 2)].into(), &[].into());
+        metrics.hold_ended("approved");
+        let text = metrics.text();
+        for line in [
+            "kubestile_access_requests{state=\"waiting\"} 2",
+            "kubestile_holds_ended_total{outcome=\"approved\"} 1",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
+        assert!(
+            !text.contains("denied") && !text.contains("origin"),
+            "{text}"
+        );
+    }
 
     #[test]
     fn the_text_has_what_was_counted() {

@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use kubestile_core::approval::{
     About, AccessRequest, Attempt, Event, HeldRequest, Requester, Sort, State, Subject,
 };
-use kubestile_core::context::{Approved, Known};
+use kubestile_core::context::{Absence, Approved, Context, Known};
 use kubestile_core::decision::{Decision, Hold};
 use kubestile_core::event::{Accessed, Event as Written};
 use kubestile_core::session::EndReason;
@@ -75,11 +75,14 @@ struct Asked {
     line: String,
     /// Why it is taken back when this is dropped; cleared once it has its answer.
     withdraws: Option<String>,
+    /// What became of it, as it is counted.
+    outcome: &'static str,
 }
 
 impl Drop for Asked {
     fn drop(&mut self) {
         self.gate.metrics.held(-1);
+        self.gate.metrics.hold_ended(self.outcome);
         if let Some(why) = self.withdraws.take() {
             let (gate, id) = (self.gate.clone(), self.id);
             self.gate.open.spawn(async move {
@@ -109,6 +112,7 @@ async fn ask(
             handle,
             line: line.clone(),
             withdraws: waits.then(|| "the client went away".to_owned()),
+            outcome: if waits { "withdrawn" } else { "refused" },
         }
     };
     let same = gate
@@ -220,12 +224,14 @@ async fn answer(
             State::Waiting => {}
             State::Approved { .. } => {
                 asked.withdraws = None;
+                asked.outcome = current.state.name();
                 // What is said beside kubectl in the terminal is to come before kubectl's own words.
                 tokio::time::sleep(NEWS_FIRST).await;
                 return Ok(current);
             }
             over => {
                 asked.withdraws = None;
+                asked.outcome = over.name();
                 if over != current.state {
                     settle_expired(gate, current.id).await;
                 }
@@ -295,6 +301,24 @@ async fn withdraw(gate: &Gate, id: AccessId, why: &str) {
     record::change_later(gate, Written::Access(Box::new(written)));
 }
 
+/// The decision on what was approved. A job function that comes with an approval is given only to somebody who
+/// may still ask for it: without the approval, they would be held and not denied.
+fn judge_again(gate: &Gate, judged: &Judged) -> Decision {
+    let (policies, who, action) = (&judged.policies, &judged.who, &judged.action);
+    let approved = judged.context.approval.present();
+    if approved.is_some_and(|approved| approved.function.is_some()) {
+        let asking = Context {
+            approval: Known::Absent(Absence::NotNeeded),
+            ..judged.context.clone()
+        };
+        let decision = policies.decide(judged.id, who, action, &asking);
+        if matches!(decision, Decision::Deny(_)) {
+            return decision;
+        }
+    }
+    decide(gate, policies, judged.id, who, action, &judged.context)
+}
+
 /// What was approved is judged again, as everything stands now: session, job functions, grants, policies,
 /// the cluster, and whether the object is still the same one.
 async fn go_on(
@@ -330,9 +354,7 @@ async fn go_on(
         let refusal = Refusal::object_replaced(&line, approved.id);
         return Err(record::refused_again(gate, &judged, refusal));
     }
-    let policies = judged.policies.clone();
-    let (who, action) = (&judged.who, &judged.action);
-    let decision = decide(gate, &policies, judged.id, who, action, &judged.context);
+    let decision = judge_again(gate, &judged);
     let recorded = record::record(gate, &judged, request.headers(), &decision).await?;
     match decision {
         Decision::Allow(permit) => Ok(Passed {
