@@ -4,6 +4,7 @@
 mod claims;
 mod config;
 mod error;
+pub mod fuzzing;
 mod issuer;
 mod json;
 mod keys;

@@ -3,6 +3,7 @@
 
 mod config;
 mod error;
+pub mod fuzzing;
 mod generic;
 mod github;
 mod gitlab;

@@ -128,6 +128,11 @@ impl<'t> Token<'t> {
         &self.kid
     }
 
+    /// The claims of a token whose signature nobody has looked at; for fuzzers only.
+    pub(super) fn unverified(self) -> Signed {
+        Signed(self.claims)
+    }
+
     /// Checks the signature.
     pub(super) fn verify(self, key: &Key) -> Result<Signed, OidcError> {
         match key.verifies(self.algorithm, self.signed.as_bytes(), self.signature) {

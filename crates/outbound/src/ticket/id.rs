@@ -100,7 +100,7 @@ pub(super) fn of(system: &System, key: &str) -> Option<TicketId> {
 }
 
 /// The one form of a key, if it is a key.
-fn canonical(config: &TicketConfig, key: &str) -> Option<String> {
+pub(super) fn canonical(config: &TicketConfig, key: &str) -> Option<String> {
     match config.kind {
         Kind::JiraCloud | Kind::JiraDataCenter => {
             let key = key.to_ascii_uppercase();

@@ -72,7 +72,7 @@ pub(super) async fn check(
     finish(config, ticket, person, &reading)
 }
 
-fn path(config: &TicketConfig, key: &str) -> String {
+pub(super) fn path(config: &TicketConfig, key: &str) -> String {
     match config.kind {
         Kind::JiraCloud | Kind::JiraDataCenter => jira::path(config, key),
         Kind::ServiceNow => servicenow::path(config, key),

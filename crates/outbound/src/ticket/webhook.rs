@@ -94,7 +94,7 @@ pub(super) fn event(
 
 /// Checks the signature, and gives the time that was signed with the body, if any: a ticket that changes
 /// twice may send the same body twice.
-fn verify<'h>(
+pub(super) fn verify<'h>(
     kind: Kind,
     secrets: &[Secret<String>],
     headers: &'h HeaderMap,
@@ -210,7 +210,7 @@ fn in_time(time: &str, now: Timestamp) -> Result<&str, WebhookError> {
 }
 
 /// The key of the ticket that a message is about.
-fn key(kind: Kind, body: &Value, pointer: &str) -> Option<String> {
+pub(super) fn key(kind: Kind, body: &Value, pointer: &str) -> Option<String> {
     let number = |pointer: &str| body.pointer(pointer).and_then(Value::as_u64);
     match kind {
         Kind::JiraCloud | Kind::JiraDataCenter => at(body, "/issue/key").map(str::to_owned),

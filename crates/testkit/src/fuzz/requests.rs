@@ -5,8 +5,8 @@ use kubestile_core::event::Kube;
 use kubestile_core::identity::check_person_name;
 use kubestile_core::impersonate::{self, Impersonation, Passage, carries_identity, is_hop_by_hop};
 use kubestile_core::{
-    Action, ActionKind, ClusterName, JobFunction, Namespace, RequestId, RequestInfo, SessionId,
-    Verb, kubectl_line,
+    AccessId, Action, ActionKind, ClusterName, GrantId, JobFunction, Namespace, RequestId,
+    RequestInfo, SessionId, Verb, kubectl_line,
 };
 use kubestile_gateway::stream::upgrade;
 
@@ -77,6 +77,25 @@ pub(super) fn names(data: &[u8]) -> bool {
         "a person may pose as Kubernetes' own"
     );
     is_person || spelt.iter().flatten().next().is_some()
+}
+
+/// The id of an access request or a grant, as somebody typed it. Every spelling that is forgiven is of one
+/// id, and one id has one spelling of ours.
+pub(super) fn short_ids(data: &[u8]) -> bool {
+    let Some(text) = text(data) else {
+        return false;
+    };
+    let access = text.parse::<AccessId>().ok();
+    let grant = text.parse::<GrantId>().ok();
+    assert!(access.is_none() || grant.is_none(), "one text is two ids");
+    if let Some(id) = access {
+        assert_eq!(id.to_string().parse().ok(), Some(id));
+        assert_eq!(format!("G-{id}").parse().ok(), Some(GrantId::of(id)));
+    }
+    if let Some(id) = grant {
+        assert_eq!(id.to_string().parse().ok(), Some(id));
+    }
+    access.is_some() || grant.is_some()
 }
 
 /// Header lines of a request that may ask for an upgrade. One that hides the word is refused, so that

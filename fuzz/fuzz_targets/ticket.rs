@@ -1,0 +1,6 @@
+//! Feeds the body `ticket` of `kubestile_testkit::fuzz`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    kubestile_testkit::fuzz::run("ticket", data);
+});
