@@ -1,5 +1,6 @@
 //! A real gate in front of the shared cluster, and people who have logged in to it.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -101,6 +102,17 @@ impl Gate {
         });
     }
 
+    /// Ends it as an operating system does, with SIGTERM, and waits until it has gone.
+    pub fn terminate(&mut self) {
+        let kill = ["-TERM", &self.pid().to_string()];
+        let status = Command::new("kill").args(kill).status();
+        assert!(status.expect("kill runs").success());
+        // To wait for it closes its standard input, which kills it.
+        crate::eventually("the gate has gone", || {
+            self.child.try_wait().expect("a status")
+        });
+    }
+
     fn stop(&mut self) {
         // Closing its standard input ends it.
         drop(self.child.stdin.take());
@@ -157,19 +169,21 @@ impl Gate {
         }
         let code: serde_json::Value =
             serde_json::from_str(&self.admin_ok(&add)).expect("a code as JSON");
-        let home = tempfile::tempdir().expect("a directory");
-        let person = Person {
-            home,
-            name: name.to_owned(),
-        };
-        let login = person
-            .kubestile()
-            .args(["login", &self.url, "--ca"])
-            .arg(self.dir().join("authority.pem"))
-            .args(["--code", code["code"].as_str().expect("a code")])
-            .output()
-            .expect("kubestile runs");
-        text_of(login, "kubestile login");
+        self.logged_in(name, code["code"].as_str().expect("a code"))
+    }
+
+    /// A person at another terminal: a further login of theirs.
+    pub fn again(&self, name: &str) -> Person {
+        let text = self.admin_ok(&["people", "code", name, "-o", "json"]);
+        let code: serde_json::Value = serde_json::from_str(&text).expect("a code as JSON");
+        self.logged_in(name, code["code"].as_str().expect("a code"))
+    }
+
+    fn logged_in(&self, name: &str, code: &str) -> Person {
+        let person = Person::stranger(name);
+        let mut login = person.login(self);
+        let login = login.args(["--code", code]).output();
+        text_of(login.expect("kubestile runs"), "kubestile login");
         person
     }
 
@@ -228,6 +242,30 @@ impl Person {
     /// Their home directory.
     pub fn home(&self) -> &Path {
         self.home.path()
+    }
+
+    /// Somebody whom no gate knows yet.
+    pub fn stranger(name: &str) -> Self {
+        Self {
+            home: tempfile::tempdir().expect("a directory"),
+            name: name.to_owned(),
+        }
+    }
+
+    /// `kubestile login` to a gate, to be completed.
+    pub fn login(&self, gate: &Gate) -> Command {
+        let mut login = self.kubestile();
+        login
+            .args(["login", &gate.url, "--ca"])
+            .arg(gate.dir().join("authority.pem"));
+        login
+    }
+
+    /// Runs `kubestile` with these arguments, which must succeed; gives stdout.
+    pub fn does(&self, args: &[&str]) -> String {
+        let output = self.kubestile().args(args).stdin(Stdio::null()).output();
+        let what = format!("kubestile {}", args.join(" "));
+        text_of(output.expect("kubestile runs"), &what)
     }
 
     /// A `kubestile` command of theirs.
@@ -310,15 +348,9 @@ impl Person {
 
     /// Starts `kubectl` and does not wait for it.
     pub fn start(&self, args: &[&str]) -> Waiting {
-        let child = self
-            .kubectl()
-            .args(args)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("kubectl runs");
-        Waiting(Some(child))
+        let mut kubectl = self.kubectl();
+        kubectl.args(args);
+        Waiting::spawn(kubectl)
     }
 
     /// Certificate and key as the exec plugin gives them, PEM.
@@ -340,6 +372,29 @@ impl Person {
 pub struct Waiting(Option<Child>);
 
 impl Waiting {
+    /// Starts a command with all its streams in pipes.
+    pub fn spawn(mut command: Command) -> Self {
+        let child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it runs");
+        Self(Some(child))
+    }
+
+    /// The process id, for signals.
+    pub fn pid(&self) -> u32 {
+        self.0.as_ref().expect("a child").id()
+    }
+
+    /// Waits for the first byte of its output.
+    pub fn has_begun(&mut self) {
+        let stdout = self.0.as_mut().expect("a child").stdout.as_mut();
+        let read = stdout.expect("stdout").read_exact(&mut [0]);
+        read.expect("it says something");
+    }
+
     /// Waits for its end: exit code, stdout and stderr together.
     pub fn ended(mut self) -> (i32, String) {
         let output = self.0.take().expect("a child").wait_with_output();

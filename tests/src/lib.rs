@@ -10,15 +10,19 @@
     reason = "a test harness fails by panicking"
 )]
 
+pub mod field;
 pub mod gate;
 pub mod raw;
+pub mod services;
 pub mod wait;
 
 use std::sync::OnceLock;
 
 use kubestile_devcluster::{Cluster, Options};
 
+pub use field::Field;
 pub use gate::{Gate, Person};
+pub use services::Services;
 pub use wait::{eventually, eventually_within};
 
 /// The cluster that all test binaries share; whoever comes first starts it, `cargo xtask test` takes

@@ -12,97 +12,13 @@
 
 use std::time::{Duration, Instant};
 
-use kubestile_tests::gate::NAME;
-use kubestile_tests::{Gate, Person, cluster, eventually};
+use kubestile_tests::gate::{NAME, Waiting};
+use kubestile_tests::{Field, Gate, cluster, eventually};
 use serde_json::{Value, json};
-
-struct Field {
-    gate: Gate,
-    ana: Person,
-    bob: Person,
-}
-
-/// A gate where commands wait, ana who only reads, and bob who approves.
-fn field() -> Field {
-    let gate = Gate::start_with(cluster(), &["--hold", "wait"]);
-    let ana = gate.person("ana", &["viewer"]);
-    let bob = gate.person("bob", &["viewer", "approver"]);
-    Field { gate, ana, bob }
-}
-
-impl Field {
-    /// The one request that waits now.
-    fn waiting(&self) -> Value {
-        eventually("a request waits", || self.waiting_now().into_iter().next())
-    }
-
-    fn waiting_now(&self) -> Vec<Value> {
-        let (status, list) = self.bob.call(&self.gate, "GET", "/v1/access?waiting", None);
-        assert_eq!(status, 200, "{list}");
-        list["requests"].as_array().unwrap().clone()
-    }
-
-    fn answer(&self, who: &Person, request: &Value, verb: &str, body: Value) -> (u16, Value) {
-        let path = format!("/v1/access/{}/{verb}", request["id"].as_str().unwrap());
-        who.call(&self.gate, "POST", &path, Some(&body))
-    }
-
-    fn approve(&self, who: &Person, request: &Value) -> (u16, Value) {
-        self.answer(
-            who,
-            request,
-            "approve",
-            json!({"digest": request["digest"]}),
-        )
-    }
-
-    /// A config map of its own, for a test to change or delete.
-    fn config_map(&self, name: &str) {
-        let left = [
-            "delete",
-            "configmap",
-            name,
-            "-n",
-            "shop",
-            "--ignore-not-found",
-        ];
-        assert!(
-            cluster()
-                .kubectl()
-                .args(left)
-                .output()
-                .unwrap()
-                .status
-                .success()
-        );
-        let made = cluster()
-            .kubectl()
-            .args([
-                "create",
-                "configmap",
-                name,
-                "-n",
-                "shop",
-                "--from-literal=a=b",
-            ])
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "{made:?}");
-    }
-
-    fn exists(&self, name: &str) -> bool {
-        let found = cluster()
-            .kubectl()
-            .args(["get", "configmap", name, "-n", "shop"])
-            .output()
-            .unwrap();
-        found.status.success()
-    }
-}
 
 #[test]
 fn a_command_waits_and_goes_on_by_itself_once_approved() {
-    let field = field();
+    let field = Field::new();
     field.config_map("waits");
     let delete = field
         .ana
@@ -123,7 +39,7 @@ fn a_command_waits_and_goes_on_by_itself_once_approved() {
     let (status, own) = field.approve(&field.ana, &request);
     assert_eq!(status, 403, "{own}");
     let wrong = json!({"digest": "0".repeat(64)});
-    let (status, other) = field.answer(&field.bob, &request, "approve", wrong);
+    let (status, other) = field.answer(&field.bob, &request, "approve", &wrong);
     assert_eq!(status, 409, "{other}");
     assert!(field.exists("waits"));
 
@@ -150,14 +66,14 @@ fn a_command_waits_and_goes_on_by_itself_once_approved() {
 
 #[test]
 fn a_denial_says_who_and_why() {
-    let field = field();
+    let field = Field::new();
     field.config_map("denied");
     let delete = field
         .ana
         .start(&["delete", "configmap", "denied", "-n", "shop"]);
     let request = field.waiting();
     let reason = json!({"reason": "not during the sale"});
-    let (status, denied) = field.answer(&field.bob, &request, "deny", reason);
+    let (status, denied) = field.answer(&field.bob, &request, "deny", &reason);
     assert_eq!(status, 200, "{denied}");
     let (code, said) = delete.ended();
     assert_eq!(code, 1, "{said}");
@@ -172,7 +88,7 @@ fn a_denial_says_who_and_why() {
 
 #[test]
 fn whoever_hangs_up_takes_the_request_back() {
-    let field = field();
+    let field = Field::new();
     field.config_map("given-up");
     let delete = field
         .ana
@@ -190,7 +106,7 @@ fn whoever_hangs_up_takes_the_request_back() {
 /// One approval lets exactly one thing pass: not another object, not from another login.
 #[test]
 fn an_approval_is_for_what_was_asked() {
-    let field = field();
+    let field = Field::new();
     field.config_map("first");
     field.config_map("second");
     let first = field
@@ -215,7 +131,7 @@ fn an_approval_is_for_what_was_asked() {
 /// Twelve objects of one command are one question, if the approver says so.
 #[test]
 fn the_rest_of_a_command_passes_with_its_first_request() {
-    let field = field();
+    let field = Field::new();
     let names: Vec<String> = (0..12).map(|i| format!("many-{i}")).collect();
     names.iter().for_each(|name| field.config_map(name));
     let mut args = vec!["delete", "configmap", "-n", "shop"];
@@ -223,7 +139,7 @@ fn the_rest_of_a_command_passes_with_its_first_request() {
     let delete = field.ana.start(&args);
     let request = field.waiting();
     let body = json!({"digest": request["digest"], "commandSeconds": 60});
-    let (status, approved) = field.answer(&field.bob, &request, "approve", body);
+    let (status, approved) = field.answer(&field.bob, &request, "approve", &body);
     assert_eq!(status, 200, "{approved}");
     let (code, said) = delete.ended();
     assert_eq!((code, said.matches("deleted").count()), (0, 12), "{said}");
@@ -239,7 +155,7 @@ fn the_rest_of_a_command_passes_with_its_first_request() {
 
 #[test]
 fn an_object_that_was_replaced_meanwhile_is_not_touched() {
-    let field = field();
+    let field = Field::new();
     field.config_map("replaced");
     let delete = field
         .ana
@@ -262,7 +178,7 @@ fn an_object_that_was_replaced_meanwhile_is_not_touched() {
 /// Whoever loses what they had while they wait gets nothing, whatever was approved.
 #[test]
 fn a_session_that_ends_ends_its_waiting() {
-    let field = field();
+    let field = Field::new();
     field.config_map("session");
     let delete = field
         .ana
@@ -277,7 +193,7 @@ fn a_session_that_ends_ends_its_waiting() {
 
 #[test]
 fn exec_waits_too_and_goes_on_over_either_protocol() {
-    let field = field();
+    let field = Field::new();
     let exec = ["exec", "-n", "shop", "deploy/web", "--", "echo", "inside"];
     let run = field.ana.start(&exec);
     let request = field.waiting();
@@ -290,44 +206,62 @@ fn exec_waits_too_and_goes_on_over_either_protocol() {
     assert_eq!((code, said.contains("inside")), (0, true), "{said}");
 }
 
-/// A restart leaves nobody waiting, and forwards nothing later.
-#[test]
-fn a_restart_withdraws_whatever_waits() {
-    let Field { gate, ana, bob } = field();
-    let field = Field { gate, ana, bob };
-    for i in 0..3 {
-        field.config_map(&format!("restart-{i}"));
-    }
-    let waiting: Vec<_> = (0..3)
-        .map(|i| {
-            let name = format!("restart-{i}");
-            field
-                .ana
-                .start(&["delete", "configmap", &name, "-n", "shop"])
-        })
-        .collect();
+/// Deletes as many config maps as there are names, each by a command of its own, until all wait.
+fn all_wait(field: &Field, names: &[String]) -> (Vec<Waiting>, Vec<Value>) {
+    names.iter().for_each(|name| field.config_map(name));
+    let delete = |name| {
+        field
+            .ana
+            .start(&["delete", "configmap", name, "-n", "shop"])
+    };
+    let commands = names.iter().map(|name| delete(name.as_str())).collect();
     let requests = eventually("all wait", || {
-        Some(field.waiting_now()).filter(|all| all.len() == 3)
+        Some(field.waiting_now()).filter(|all| all.len() == names.len())
     });
-    let Field { gate, ana, bob } = field;
-    let gate = gate.restart_with_config("timeouts: {drain: 1s}");
-    for command in waiting {
-        let (code, said) = command.ended();
-        assert_eq!(code, 1, "{said}");
-    }
-    let field = Field { gate, ana, bob };
+    (commands, requests)
+}
+
+/// Nothing of this waits or passes any more, and the objects are there.
+fn all_is_over(field: &Field, names: &[String], requests: &[Value]) {
     assert!(field.waiting_now().is_empty());
-    for request in &requests {
+    for request in requests {
         assert_eq!(field.approve(&field.bob, request).0, 409);
     }
-    for i in 0..3 {
-        assert!(field.exists(&format!("restart-{i}")));
+    assert!(names.iter().all(|name| field.exists(name)));
+}
+
+/// Whoever waits while the gate is restarted is told so, and nothing is forwarded later.
+#[test]
+fn a_restart_refuses_whatever_waits() {
+    let names: Vec<String> = (0..10).map(|i| format!("restart-{i}")).collect();
+    let mut field = Field::new();
+    let (commands, requests) = all_wait(&field, &names);
+    field.gate.terminate();
+    for command in commands {
+        let (code, said) = command.ended();
+        assert_eq!(code, 1, "{said}");
+        assert!(said.contains("the gate is shutting down"), "{said}");
     }
+    field.gate = field.gate.restart_with_config("");
+    all_is_over(&field, &names, &requests);
+}
+
+/// A gate that dies withdraws whatever waited when it comes back.
+#[test]
+fn a_crash_withdraws_whatever_waits() {
+    let names: Vec<String> = (0..3).map(|i| format!("crash-{i}")).collect();
+    let mut field = Field::new();
+    let (commands, requests) = all_wait(&field, &names);
+    field.gate = field.gate.restart_with_config("");
+    for command in commands {
+        assert_eq!(command.ended().0, 1);
+    }
+    all_is_over(&field, &names, &requests);
 }
 
 #[test]
 fn a_grant_gives_a_job_function_while_it_lives_and_its_streams_end_with_it() {
-    let field = field();
+    let field = Field::new();
     let ask = json!({"role": "operator", "cluster": NAME, "namespaces": ["shop"], "seconds": 600,
         "reason": "look into the shop"});
     let (status, asked) = field
@@ -400,7 +334,7 @@ fn a_grant_gives_a_job_function_while_it_lives_and_its_streams_end_with_it() {
 /// An approver who is none any more answers nothing.
 #[test]
 fn an_approver_who_lost_the_right_answers_nothing() {
-    let field = field();
+    let field = Field::new();
     field.config_map("late");
     let delete = field
         .ana
@@ -418,10 +352,7 @@ fn an_approver_who_lost_the_right_answers_nothing() {
 /// Clients that cannot wait come again.
 #[test]
 fn where_nobody_waits_the_same_command_passes_once_it_is_approved() {
-    let gate = Gate::start_with(cluster(), &["--hold", "refuse"]);
-    let ana = gate.person("ana", &["viewer"]);
-    let bob = gate.person("bob", &["viewer", "approver"]);
-    let field = Field { gate, ana, bob };
+    let field = Field::of(Gate::start_with(cluster(), &["--hold", "refuse"]));
     field.config_map("again");
     let args = ["delete", "configmap", "again", "-n", "shop"];
     let refusal = field.ana.refused(&args);
@@ -440,7 +371,7 @@ fn where_nobody_waits_the_same_command_passes_once_it_is_approved() {
 
 #[test]
 fn break_glass_is_for_those_who_were_agreed_on_and_must_be_reviewed() {
-    let field = field();
+    let field = Field::new();
     let ask = json!({"role": "operator", "cluster": NAME, "namespaces": ["shop"], "seconds": 600,
         "reason": "the shop is down"});
     let (status, refused) = field
