@@ -30,8 +30,8 @@ Example:
 
 Writes NAME.sealed and NAME.share-1, -2, …: give each share to another person, and the sealed file to all.
 Any two of three open it (--shares, --needed); one alone says nothing. What is sealed can do one thing: have
-the cluster sign a short-lived client certificate for its administrator. Seal anew when somebody leaves, and
-before it expires: the older one is dead then.")]
+the cluster sign a short-lived client certificate for its administrator. Seal anew before it expires; when
+somebody leaves, unseal first.")]
 pub(crate) struct Seal {
     /// Cluster, as you call it
     #[arg(value_name = "NAME")]
@@ -76,8 +76,7 @@ pub(crate) struct Shares {
 Example:
   kubestile break-glass open prod.sealed --share prod.share-1 --share prod.share-3 --reason 'the gate is gone'
 
-Needs neither the gate nor its disk. What is done then is in the API server's own audit log alone:
-`kubestile break-glass import` brings it into the central log once the gate is back.")]
+Needs neither the gate nor its disk. What is done then is in the API server's own audit log alone.")]
 pub(crate) struct Open {
     #[command(flatten)]
     pub(crate) shares: Shares,

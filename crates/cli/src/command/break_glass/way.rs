@@ -73,7 +73,6 @@ pub(super) fn open(args: &Open) -> Outcome {
         left(way.until),
         way.user
     ));
-    output::talk("when the gate is back: kubestile break-glass import");
     if args.output.format.is_data() {
         let value = json!({
             "kubeconfig": kubeconfig, "user": way.user, "until": way.until.rfc3339(),
