@@ -5,7 +5,7 @@
 mod accounts;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::hash::{BuildHasher as _, Hash as _, Hasher as _, RandomState};
 use std::sync::Arc;
 
 use kubestile_core::Timestamp;
@@ -14,7 +14,7 @@ use kubestile_rbac::{Attributes, ResourceTarget, Target as Judged};
 
 use super::event::{Event, Target, Who};
 use super::{Overflow, Read, Subject, Traffic, Use};
-use accounts::Account;
+use accounts::{Account, Room};
 
 /// Subjects that are kept.
 const SUBJECTS: usize = 20_000;
@@ -23,6 +23,10 @@ const USES: usize = 200_000;
 /// Different names of one resource in one place that are kept for one verb of one subject. Beyond, every name
 /// counts: the generator of roles does so much earlier.
 const NAMES: u32 = 64;
+/// Credentials and places that are kept, of all subjects together: some hundred bytes each.
+const ENTRIES: usize = 500_000;
+/// Slots of time at those places that are kept, of all together: some ten bytes each.
+const MOMENTS: usize = 8_000_000;
 /// Groups of one subject that are kept.
 const GROUPS: usize = 200;
 /// Hours that are told apart: ten years.
@@ -38,16 +42,19 @@ const GATE: &str = "system:serviceaccount:kubestile-system:kubestile-gate";
 pub struct Options {
     /// Only what came in at this time or later.
     pub since: Option<Timestamp>,
-    /// Ids of requests in a gate's log, hashed by [`request_hash`]; none if no such log was read.
+    /// Ids of requests in a gate's log, hashed by [`Options::request_hash`]; none if no such log was read.
     pub of_gate: Option<Arc<HashSet<u64>>>,
+    /// Hashes are of this run alone: a client chooses the id of its request, and could look for two with the same
+    /// hash, to hide one behind the other. Those who count together have the same.
+    pub keys: RandomState,
 }
 
-/// A request's id, as [`Options::of_gate`] takes it.
-#[must_use]
-pub fn request_hash(id: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    id.hash(&mut hasher);
-    hasher.finish()
+impl Options {
+    /// A request's id, as [`Options::of_gate`] takes it.
+    #[must_use]
+    pub fn request_hash(&self, id: &str) -> u64 {
+        self.keys.hash_one(id)
+    }
 }
 
 /// Counts so far.
@@ -56,6 +63,7 @@ pub struct Fold {
     options: Options,
     subjects: HashMap<String, Account>,
     uses: usize,
+    room: Room,
     key: String,
     from: Option<i64>,
     until: Option<i64>,
@@ -93,7 +101,7 @@ impl Fold {
     /// logs overlap. It is asked only for what would be counted.
     pub fn add(&mut self, event: &Event<'_>, is_new: &mut dyn FnMut(u64) -> bool) {
         let early = |since: Timestamp| event.at.is_some_and(|at| at < since.as_micros());
-        if self.options.since.is_some_and(early) || !is_new(hash(event)) {
+        if self.options.since.is_some_and(early) || !is_new(self.hash(event)) {
             return;
         }
         self.requests += 1;
@@ -106,6 +114,24 @@ impl Fold {
         } else {
             self.count(event, outcome);
         }
+    }
+
+    /// A request, whatever event tells of it. The id alone would not do: a client may choose it, and could hide one
+    /// request behind another.
+    fn hash(&self, event: &Event<'_>) -> u64 {
+        let mut hasher = self.options.keys.build_hasher();
+        (event.id, event.at, event.verb, event.user.name).hash(&mut hasher);
+        match event.target {
+            Target::Resource {
+                group,
+                resource,
+                subresource,
+                namespace,
+                name,
+            } => (group, resource, subresource, namespace, name).hash(&mut hasher),
+            Target::Path(path) => path.hash(&mut hasher),
+        }
+        hasher.finish()
     }
 
     /// That it was no longer looked whether an event had been read before.
@@ -132,12 +158,15 @@ impl Fold {
         // The gate's log tells of the same request, and more of it.
         let known = self.options.of_gate.as_ref().map(|known| {
             let id = event.impersonated.as_ref().map_or("", |w| w.request);
-            by_gate && known.contains(&request_hash(id))
+            by_gate && known.contains(&self.options.request_hash(id))
         });
         if event.impersonated.is_some() && !by_gate {
             self.impersonation(event, effective, outcome);
         }
-        let Some(account) = self.account(effective, event.at) else {
+        if !self.knows(effective, event.at) {
+            return;
+        }
+        let Some(account) = self.subjects.get_mut(effective.name) else {
             return;
         };
         account.requests += 1;
@@ -149,7 +178,7 @@ impl Fold {
             Outcome::Used | Outcome::Unauthenticated => {}
         }
         if event.impersonated.is_none() && event.command.is_none() {
-            let kept = account.came(event);
+            let kept = account.came(event, &mut self.room);
             self.overflow.of_credentials += u64::from(!kept);
         }
         if known != Some(true) && matches!(outcome, Outcome::Used | Outcome::Refused) {
@@ -176,10 +205,10 @@ impl Fold {
             self.requests += 1;
             self.at(event.at);
         }
-        let Some(account) = self.account(&event.user, event.at) else {
+        if !self.knows(&event.user, event.at) {
             return;
-        };
-        if is_alone {
+        }
+        if is_alone && let Some(account) = self.subjects.get_mut(event.user.name) {
             account.requests += 1;
             account.by_gate += 1;
             account.refused += u64::from(outcome == Outcome::Refused);
@@ -198,7 +227,7 @@ impl Fold {
 
     /// The right to be somebody else, which they used too.
     fn impersonation(&mut self, event: &Event<'_>, whom: &Who<'_>, outcome: Outcome) {
-        if outcome == Outcome::Refused || self.account(&event.user, event.at).is_none() {
+        if outcome == Outcome::Refused || !self.knows(&event.user, event.at) {
             return;
         }
         let mut uses = |group: &'static str, resource: &str, namespace: &str, name: &str| {
@@ -225,18 +254,21 @@ impl Fold {
         }
     }
 
-    fn account(&mut self, who: &Who<'_>, at: Option<i64>) -> Option<&mut Account> {
+    /// Whether there is an account of them, or room for one.
+    fn knows(&mut self, who: &Who<'_>, at: Option<i64>) -> bool {
         if who.name.len() > LONGEST
             || (!self.subjects.contains_key(who.name) && self.subjects.len() >= SUBJECTS)
         {
             self.overflow.of_subjects += 1;
-            return None;
+            return false;
         }
         if !self.subjects.contains_key(who.name) {
             self.subjects
                 .insert(who.name.to_owned(), Account::default());
         }
-        let account = self.subjects.get_mut(who.name)?;
+        let Some(account) = self.subjects.get_mut(who.name) else {
+            return false;
+        };
         account.seen(at);
         for group in &who.groups {
             let fits = account.groups.len() < GROUPS && group.len() <= LONGEST;
@@ -244,7 +276,7 @@ impl Fold {
                 account.groups.insert((*group).to_owned());
             }
         }
-        Some(account)
+        true
     }
 
     fn used(
@@ -289,6 +321,11 @@ impl Fold {
             count.count += 1;
             return;
         }
+        // Before anything of it is kept.
+        if self.uses >= USES {
+            self.overflow.of_uses += 1;
+            return;
+        }
         let mut kept = name;
         if !name.is_empty() {
             let (place, _) = key.split_at_checked(prefix).unwrap_or_default();
@@ -300,10 +337,6 @@ impl Fold {
                     return;
                 }
             }
-        }
-        if self.uses >= USES {
-            self.overflow.of_uses += 1;
-            return;
         }
         self.uses += 1;
         let found = Use {
@@ -333,7 +366,8 @@ impl Fold {
                 continue;
             }
             let mine = self.subjects.entry(name).or_default();
-            self.overflow.of_credentials += mine.join(account, &mut self.uses, USES, NAMES);
+            self.overflow.of_credentials +=
+                mine.join(account, &mut self.uses, &mut self.room, (USES, NAMES));
         }
     }
 
@@ -375,24 +409,6 @@ const fn outcome(event: &Event<'_>) -> Outcome {
         (_, 0..=399 | 404 | 409) => Outcome::Used,
         _ => Outcome::Failed,
     }
-}
-
-/// A request, whatever event tells of it. The id alone would not do: a client may choose it, and could hide one
-/// request behind another.
-fn hash(event: &Event<'_>) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (event.id, event.at, event.verb, event.user.name).hash(&mut hasher);
-    match event.target {
-        Target::Resource {
-            group,
-            resource,
-            subresource,
-            namespace,
-            name,
-        } => (group, resource, subresource, namespace, name).hash(&mut hasher),
-        Target::Path(path) => path.hash(&mut hasher),
-    }
-    hasher.finish()
 }
 
 fn attributes(verb: &str, target: &Target<'_>, name: &str) -> Attributes {

@@ -19,6 +19,32 @@ const SLOT: i64 = 600_000_000;
 /// The longest text that is kept of a client's own words.
 const WORDS: usize = 64;
 
+/// Room for what is kept of where credentials were used. It is shared by all subjects: what hostile clients can
+/// invent is bounded by it, and not by their number.
+#[derive(Debug)]
+pub(super) struct Room {
+    /// For credentials and places.
+    pub(super) entries: usize,
+    /// For slots.
+    pub(super) moments: usize,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self {
+            entries: super::ENTRIES,
+            moments: super::MOMENTS,
+        }
+    }
+}
+
+/// One from what is left, if anything is.
+fn take(left: &mut usize) -> bool {
+    let after = left.checked_sub(1);
+    *left = after.unwrap_or(0);
+    after.is_some()
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Account {
     pub(super) groups: BTreeSet<String>,
@@ -65,7 +91,7 @@ impl Account {
     }
 
     /// With what and from where they came; whether there was room for it.
-    pub(super) fn came(&mut self, event: &Event<'_>) -> bool {
+    pub(super) fn came(&mut self, event: &Event<'_>, room: &mut Room) -> bool {
         let user = &event.user;
         self.by_legacy_token += u64::from(user.legacy);
         self.by_certificate += u64::from(user.credential.starts_with("X509SHA256="));
@@ -74,18 +100,19 @@ impl Account {
             return true;
         }
         if let Identity::ServiceAccount { .. } = Identity::from_user_name(user.name) {
-            return self.outside.add(event);
+            return self.outside.add(event, room);
         }
         if user.name.starts_with("system:") {
             // Where the control plane is; of everything else of it nothing is asked.
-            return self.places.add(event) || self.places.0.len() >= PLACES;
+            return self.places.add(event, room) || self.places.0.len() >= PLACES;
         }
-        let kept = self.places.add(event);
+        let kept = self.places.add(event, room);
         if user.credential.is_empty() {
             return kept;
         }
         let known = self.credentials.contains_key(user.credential);
-        if !known && (self.credentials.len() >= CREDENTIALS || user.credential.len() > 256) {
+        let full = self.credentials.len() >= CREDENTIALS || user.credential.len() > 256;
+        if !known && (full || !take(&mut room.entries)) {
             return false;
         }
         let credential = self
@@ -95,7 +122,7 @@ impl Account {
         credential.count += 1;
         credential.first = [credential.first, event.at].into_iter().flatten().min();
         credential.last = [credential.last, event.at].into_iter().flatten().max();
-        credential.places.add(event) && kept
+        credential.places.add(event, room) && kept
     }
 
     /// Whether one more name may be kept beside `place`, which is everything of a use but its name.
@@ -114,7 +141,13 @@ impl Account {
     }
 
     /// Both together; how much of credentials did not fit.
-    pub(super) fn join(&mut self, other: Self, uses: &mut usize, most: usize, names: u32) -> u64 {
+    pub(super) fn join(
+        &mut self,
+        other: Self,
+        uses: &mut usize,
+        room: &mut Room,
+        (most, names): (usize, u32),
+    ) -> u64 {
         self.requests += other.requests;
         self.refused += other.refused;
         self.failed += other.failed;
@@ -131,7 +164,8 @@ impl Account {
             lost += self.join_use(key, used, uses, most, names);
         }
         for (id, credential) in other.credentials {
-            if !self.credentials.contains_key(&id) && self.credentials.len() >= CREDENTIALS {
+            let known = self.credentials.contains_key(&id);
+            if !known && (self.credentials.len() >= CREDENTIALS || !take(&mut room.entries)) {
                 lost += credential.count;
                 continue;
             }
@@ -139,9 +173,9 @@ impl Account {
             mine.count += credential.count;
             mine.first = [mine.first, credential.first].into_iter().flatten().min();
             mine.last = [mine.last, credential.last].into_iter().flatten().max();
-            lost += mine.places.join(credential.places);
+            lost += mine.places.join(credential.places, room);
         }
-        lost + self.places.join(other.places) + self.outside.join(other.outside)
+        lost + self.places.join(other.places, room) + self.outside.join(other.outside, room)
     }
 
     fn join_use(
@@ -157,6 +191,9 @@ impl Account {
             mine.count += count;
             return 0;
         }
+        if *uses >= most {
+            return count;
+        }
         let place = key.rfind('\0').map_or(0, |at| at + 1);
         let (place, name) = key.split_at_checked(place).unwrap_or_default();
         let mut kept = key.clone();
@@ -169,9 +206,6 @@ impl Account {
                 mine.count += count;
                 return 0;
             }
-        }
-        if *uses >= most {
-            return count;
         }
         *uses += 1;
         self.uses.insert(kept, used);
@@ -224,32 +258,47 @@ impl Credential {
     }
 }
 
+impl Times {
+    /// Whether it is known that there was a request in this slot.
+    fn used(&mut self, slot: i64, room: &mut Room) -> bool {
+        if self.slots.contains(&slot) {
+            return true;
+        }
+        let fits = self.slots.len() < SLOTS && take(&mut room.moments);
+        if fits {
+            self.slots.insert(slot);
+        }
+        fits
+    }
+}
+
 impl Places {
-    fn add(&mut self, event: &Event<'_>) -> bool {
+    fn add(&mut self, event: &Event<'_>, room: &mut Room) -> bool {
         let key = (clip(event.address), clip(machine(event.agent)));
-        if !self.0.contains_key(&key) && self.0.len() >= PLACES {
+        if !self.0.contains_key(&key) && (self.0.len() >= PLACES || !take(&mut room.entries)) {
             return false;
         }
         let times = self.0.entry(key).or_default();
         times.count += 1;
-        if let Some(at) = event.at
-            && times.slots.len() < SLOTS
-        {
-            times.slots.insert(at.div_euclid(SLOT));
-        }
-        true
+        event
+            .at
+            .is_none_or(|at| times.used(at.div_euclid(SLOT), room))
     }
 
-    fn join(&mut self, other: Self) -> u64 {
+    fn join(&mut self, other: Self, room: &mut Room) -> u64 {
         let mut lost = 0;
         for (key, times) in other.0 {
-            if !self.0.contains_key(&key) && self.0.len() >= PLACES {
+            if !self.0.contains_key(&key) && (self.0.len() >= PLACES || !take(&mut room.entries)) {
                 lost += times.count;
                 continue;
             }
             let mine = self.0.entry(key).or_default();
             mine.count += times.count;
-            mine.slots.extend(times.slots);
+            let slots = times
+                .slots
+                .into_iter()
+                .filter(|slot| !mine.used(*slot, room));
+            lost += u64::try_from(slots.count()).unwrap_or(u64::MAX);
         }
         lost
     }

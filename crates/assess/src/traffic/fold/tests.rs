@@ -173,11 +173,12 @@ fn what_came_through_the_gate_is_known_by_its_account_and_its_log() {
         }),
         ..event("mallory", "get", "till", 3)
     };
-    let known = Arc::new(HashSet::from([request_hash("r1")]));
-    let mut fold = Fold::new(Options {
-        of_gate: Some(known),
+    let mut options = Options {
         since: Some(Timestamp::from_secs(1)),
-    });
+        ..Options::default()
+    };
+    options.of_gate = Some(Arc::new(HashSet::from([options.request_hash("r1")])));
+    let mut fold = Fold::new(options);
     for event in [
         through("r1", 1),
         through("r2", 2),
@@ -304,6 +305,48 @@ fn too_much_is_counted() {
         "{}",
         traffic.span()
     );
+}
+
+#[test]
+fn what_clients_invent_is_bounded_for_all_of_them_together() {
+    let ids: Vec<String> = (0..40).map(|n| format!("JTI={n}")).collect();
+    let users = ["alice", "bo", "mallory"];
+    let mut whole = Fold::default();
+    for half in ids.chunks(20) {
+        let mut fold = Fold {
+            room: Room {
+                entries: 30,
+                moments: 25,
+            },
+            ..Fold::default()
+        };
+        for (n, id) in half.iter().enumerate() {
+            let mut event = event(users[n % 3], "list", "", i64::try_from(n * 700).unwrap());
+            (event.user.credential, event.address) = (id, id);
+            fold.add(&event, &mut |_| true);
+        }
+        assert_eq!((fold.room.entries, fold.room.moments), (0, 5));
+        whole.room = Room {
+            entries: 40,
+            moments: 1_000,
+        };
+        whole.join(fold);
+    }
+    assert_eq!(whole.room.entries, 10);
+    let traffic = whole.finish(Vec::new());
+    let kept: usize = traffic
+        .subjects
+        .iter()
+        .map(|s| {
+            s.places.len()
+                + s.credentials
+                    .iter()
+                    .map(|c| 1 + c.places.len())
+                    .sum::<usize>()
+        })
+        .sum();
+    assert_eq!((kept, traffic.requests), (60, 40));
+    assert_eq!(traffic.overflow.of_credentials, 20);
 }
 
 #[test]

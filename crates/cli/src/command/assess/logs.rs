@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use kubestile_assess::Snapshot;
 use kubestile_assess::traffic::event::{Event as Asked, Target, Who};
-use kubestile_assess::traffic::fold::{Options, request_hash};
+use kubestile_assess::traffic::fold::{Fold, Options};
 use kubestile_assess::traffic::{Form, Read, Traffic};
 use kubestile_cluster::audit_log;
 use kubestile_core::event::{Decided, Event};
@@ -38,30 +38,24 @@ pub(crate) fn read(logs: &Logs, snapshot: &Snapshot, live: bool) -> Outcome<Opti
         Some(text) => Some(clock::moment(text, now).map_err(Fail::usage)?),
         None => None,
     };
-    let found = match &logs.gate_log {
-        Some(dir) => Some(of_gate(dir)?),
-        None => None,
-    };
-    let ids = found.as_ref().map(|found| {
-        let ids = found.iter().filter_map(|f| decided(f));
-        Arc::new(
-            ids.map(|d| request_hash(&d.request.to_string()))
-                .collect::<HashSet<u64>>(),
-        )
-    });
-    let options = Options {
+    let mut options = Options {
         since,
-        of_gate: ids,
+        ..Options::default()
     };
+    if let Some(dir) = &logs.gate_log {
+        options.of_gate = Some(Arc::new(ids(dir, &options)?));
+    }
     let bar = output::Bar::start("reading audit logs");
     let result = audit_log::read(&audit, &options, &mut |done, total| bar.show(done, total));
     drop(bar);
     let (mut fold, mut sources) = result.map_err(|error| Fail::failure(chain(&error)))?;
-    for found in found.iter().flatten() {
-        take(&mut fold, found, audit.is_empty());
-    }
-    if let (Some(dir), Some(found)) = (&logs.gate_log, &found) {
-        let records = u64::try_from(found.len()).unwrap_or(u64::MAX);
+    if let Some(dir) = &logs.gate_log {
+        let mut records = 0;
+        each(dir, &mut |found, decided| {
+            take(&mut fold, found, decided, audit.is_empty());
+            records += 1;
+            Ok(())
+        })?;
         sources.push(Read {
             name: dir.display().to_string(),
             form: Some(Form::Gate),
@@ -95,43 +89,43 @@ fn own(snapshot: &Snapshot) -> Option<PathBuf> {
     (path.is_absolute() && age < FRESH && std::fs::File::open(&path).is_ok()).then_some(path)
 }
 
-/// Every decision in a gate's log.
-fn of_gate(dir: &Path) -> Outcome<Vec<Found>> {
-    let failed = |error| Fail::failure(chain(&error));
-    let mut found = Vec::new();
-    let mut clusters = HashSet::new();
-    for hit in search::search(dir, &Filter::default()).map_err(failed)? {
-        let hit = hit.map_err(failed)?;
-        let Some(decided) = decided(&hit) else {
-            continue;
-        };
-        clusters.insert(decided.kube.cluster.clone());
-        if clusters.len() > 1 {
+/// The ids of the requests in a gate's log, hashed. The log is read once for them and once more to count: it may be
+/// larger than the memory.
+fn ids(dir: &Path, options: &Options) -> Outcome<HashSet<u64>> {
+    let (mut found, mut cluster) = (HashSet::new(), None);
+    each(dir, &mut |_, decided| {
+        let first = cluster.get_or_insert_with(|| decided.kube.cluster.clone());
+        if *first != decided.kube.cluster {
             return Err(Fail::usage(
                 "the gate's log is of several clusters, which cannot be told apart here yet",
             ));
         }
-        found.push(hit);
-        if found.len() > MOST {
-            return Err(Fail::failure(
+        found.insert(options.request_hash(&decided.request.to_string()));
+        match found.len() > MOST {
+            true => Err(Fail::failure(
                 "the gate's log has more requests than are read",
-            ));
+            )),
+            false => Ok(()),
         }
-    }
+    })?;
     Ok(found)
 }
 
-fn decided(found: &Found) -> Option<&Decided> {
-    match &found.record.event {
-        Event::Decision(decided) if decided.looked_up_for.is_none() => Some(decided),
-        _ => None,
+/// Every decision in a gate's log on what somebody asked for.
+fn each(dir: &Path, with: &mut dyn FnMut(&Found, &Decided) -> Outcome) -> Outcome {
+    let failed = |error| Fail::failure(chain(&error));
+    for found in search::search(dir, &Filter::default()).map_err(failed)? {
+        let found = found.map_err(failed)?;
+        if let Event::Decision(decided) = &found.record.event
+            && decided.looked_up_for.is_none()
+        {
+            with(&found, decided)?;
+        }
     }
+    Ok(())
 }
 
-fn take(fold: &mut kubestile_assess::traffic::fold::Fold, found: &Found, is_alone: bool) {
-    let Some(decided) = decided(found) else {
-        return;
-    };
+fn take(fold: &mut Fold, found: &Found, decided: &Decided, is_alone: bool) {
     let kube = &decided.kube;
     let groups = decided.upstream.iter().flat_map(|u| &u.groups);
     let name = decided
