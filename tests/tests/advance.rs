@@ -111,7 +111,10 @@ fn nobody_passes_the_gate_by(own: &mut Own) {
         ]);
         create.output().unwrap()
     };
-    assert!(past(own).status.success());
+    // Her binding, and the account of the new namespace, take a moment.
+    eventually("a pod past the gate", || {
+        past(own).status.success().then_some(())
+    });
     let journal = own.path("gate.json");
     let said = own.apply(&journal, &["--only", "S3-09", "--stage", "deny"]);
     assert!(said.contains("kubestile-gate-only: deny"), "{said}");

@@ -36,10 +36,23 @@ pub enum AdvanceError {
     },
 }
 
+impl AdvanceError {
+    /// Whether the change may have been made nevertheless: the answer was lost, and not the request.
+    pub fn is_in_doubt(&self) -> bool {
+        match self {
+            Self::Call { source, .. } => match source {
+                CallError::Credential(_) | CallError::Connect { .. } => false,
+                other => other.status().is_none_or(|status| status >= 500),
+            },
+            Self::ByHand { .. } => false,
+        }
+    }
+}
+
 /// Makes a change for real, or only tries it, and gives what takes it back.
 ///
 /// # Errors
-/// [`AdvanceError`]; a change that failed was not made.
+/// [`AdvanceError`]; a change that failed was not made, unless it [is in doubt](AdvanceError::is_in_doubt).
 pub async fn apply(
     upstream: &Upstream,
     change: &Change,

@@ -126,7 +126,6 @@ pub fn mount(text: &str, name: &str, dir: &str) -> Result<String, ManifestError>
         return Ok(text.to_owned());
     }
     let text = insert(text, "volumeMounts", |indent| {
-        // Its own audit log is written there, if there is no other.
         vec![
             format!("{indent}- mountPath: {dir}"),
             format!("{indent}  name: {name}"),

@@ -277,14 +277,19 @@ fn literal(text: &str) -> String {
     Value::from(text).to_string()
 }
 
-/// Nobody who holds the way in is judged: a policy that errs must not shut it.
+/// What the groups of a sealed way in begin with (`kubestile break-glass seal`). Only who controls the cluster gives
+/// somebody such a group.
+const SEALED: &str = "kubestile-break-glass:";
+
+/// Nobody who holds a way in is judged: a policy that errs must not shut it.
 fn not_break_glass(keep: Option<&BreakGlass>) -> String {
     let masters = |k: &BreakGlass| k.groups.iter().any(|g| g == "system:masters");
     let user = keep
         .filter(|k| !masters(k))
         .map(|k| format!(" || request.userInfo.username == {}", literal(&k.user)));
     format!(
-        "!('system:masters' in request.userInfo.?groups.orValue([]){})",
+        "!(request.userInfo.?groups.orValue([]).exists(g, g == 'system:masters' || g.startsWith({})){})",
+        literal(SEALED),
         user.unwrap_or_default()
     )
 }

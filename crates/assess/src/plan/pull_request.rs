@@ -107,7 +107,7 @@ fn cell(text: &str) -> String {
     for c in text.chars() {
         match c {
             c if c.is_control() => out.push(' '),
-            '|' | '<' | '>' | '[' | ']' | '*' | '_' | '@' | '#' | '!' => {
+            '\\' | '`' | '|' | '<' | '>' | '[' | ']' | '*' | '_' | '@' | '#' | '!' => {
                 out.push('\\');
                 out.push(c);
             }
@@ -127,5 +127,6 @@ mod tests {
         assert_eq!(code("a`b"), "`` a`b ``");
         assert_eq!(code("a\n# b"), "`a # b`");
         assert_eq!(cell("a|b <img> @team"), "a\\|b \\<img\\> \\@team");
+        assert_eq!(cell("a\\|b `c"), "a\\\\\\|b \\`c");
     }
 }

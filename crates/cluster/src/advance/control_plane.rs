@@ -224,6 +224,12 @@ impl Edit {
         self.files.iter().map(one).collect()
     }
 
+    /// Whether every file is as it was before.
+    pub fn is_undone(&self) -> bool {
+        let same = |f: &FileEdit| read(&f.path).is_ok_and(|now| now == f.before);
+        self.files.iter().all(same)
+    }
+
     /// What takes it back. `flags` are those that the API server had before.
     #[must_use]
     pub fn reverse(&self, flags: Vec<(String, Option<String>)>) -> Self {
@@ -447,13 +453,16 @@ spec:
             "{text}"
         );
         assert!(text.contains("mountPath"), "{text}");
+        assert!(edit.is_undone());
         write_all(&edit).unwrap();
+        assert!(!edit.is_undone());
         assert!(
             std::fs::read_to_string(&path)
                 .unwrap()
                 .contains("level: Metadata")
         );
         write_all(&edit.reverse(Vec::new())).unwrap();
+        assert!(edit.is_undone());
         assert!(!path.exists());
         assert_eq!(std::fs::read_to_string(&plane.manifest).unwrap(), MANIFEST);
     }

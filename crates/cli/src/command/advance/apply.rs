@@ -178,6 +178,10 @@ impl<'a> Maker<'a> {
         self.journal
             .push(&step.control, change, Back::Change(back.clone()))?;
         if let Err(error) = advance::apply(&self.upstream, change, false).await {
+            if error.is_in_doubt() {
+                return Err(Fail::from(error)
+                    .hint("no answer came: it may have been made, and stays in the journal"));
+            }
             self.journal.pop()?;
             return Err(error.into());
         }
@@ -219,8 +223,12 @@ impl<'a> Maker<'a> {
         let start = || restart.start();
         let start = restart.is_set().then_some(&start as _);
         if let Err(error) = plane.make(&self.upstream, &edit, start).await {
+            let fail = Fail::failure(chain(&error));
+            if !edit.is_undone() {
+                return Err(fail.hint("not all files are as they were: it stays in the journal"));
+            }
             self.journal.pop()?;
-            return Err(Fail::failure(chain(&error)));
+            return Err(fail);
         }
         Ok(())
     }
