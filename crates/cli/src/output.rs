@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use serde::Serialize;
 
 use crate::exit::{Fail, Kind, Outcome};
@@ -171,6 +172,23 @@ pub(crate) fn prompt(question: &str) -> Option<String> {
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).ok()?;
     Some(answer.trim().to_owned())
+}
+
+/// Asks for a secret on the terminal, which does not show what is typed. Ctrl-C gives up with the line.
+pub(crate) fn prompt_hidden(question: &str) -> Option<String> {
+    let stdin = io::stdin();
+    if !stdin.is_terminal() {
+        return None;
+    }
+    let was = tcgetattr(&stdin).ok()?;
+    let mut hidden = was.clone();
+    // Ctrl-C would leave a terminal that shows nothing.
+    hidden.local_modes -= LocalModes::ECHO | LocalModes::ISIG;
+    tcsetattr(&stdin, OptionalActions::Flush, &hidden).ok()?;
+    let answer = prompt(question);
+    let _shown_again = tcsetattr(&stdin, OptionalActions::Flush, &was);
+    talk("");
+    answer.filter(|text| !text.contains('\u{3}'))
 }
 
 /// Whether stderr may be coloured (<https://no-color.org>).

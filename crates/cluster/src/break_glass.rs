@@ -1,11 +1,15 @@
 //! The way into a cluster for the day on which the gate is dead.
 //!
-//! What is sealed is a client certificate of [`SEAL`]. That user may do one thing: have the cluster's own
-//! signer `kubernetes.io/kube-apiserver-client` (Kubernetes, "Certificate Signing Requests") make a
-//! certificate. Opening asks it for a short-lived one of a person in [`OPENED`], a group that is bound to
-//! `cluster-admin`. Neither name begins with `kubestile:`, so that the gate's account cannot act as them.
-//! Whoever can open the seal is the cluster's administrator, then and only then: each opening stands in the
-//! API server's log with a name, and in the cluster as a signing request.
+//! What is sealed is a client certificate of [`Seal::user`]. That user may do one thing: have the cluster's own
+//! signer `kubernetes.io/kube-apiserver-client` (Kubernetes, "Certificate Signing Requests") make
+//! certificates. Opening asks it for a short-lived one of a person in [`Seal::opened`], a group that is bound
+//! to `cluster-admin`. Whom a certificate is for, no rule of Kubernetes can limit, `system:masters` apart; an
+//! admission policy limits it to the seal's own requests and to [`LONGEST`]. So a seal that can be opened is
+//! worth an administrator, and each use of it stands in the API server's log.
+//!
+//! A client certificate cannot be revoked. Therefore user and group have the seal's id in their names, and the
+//! bindings name those of one seal: with the next one, whatever the one before gave gives nothing any more.
+//! No name begins with `kubestile:`, so that the gate's account cannot act as them.
 
 use std::time::Duration;
 
@@ -23,18 +27,17 @@ use crate::error::{CallError, ClusterError};
 use crate::source::{Authority, Identity, Pem, Source};
 use crate::upstream::Upstream;
 
-/// The user whose certificate is sealed.
-pub const SEAL: &str = "kubestile-break-glass:seal";
-/// The group of those who opened it.
-pub const OPENED: &str = "kubestile-break-glass:opened";
-/// The ClusterRoleBinding that makes [`OPENED`] administrators.
+/// The ClusterRoleBinding that makes those who opened the seal administrators.
 pub const BINDING: &str = "kubestile-break-glass";
+/// The longest life of a certificate that the sealed user may ask for.
+pub const LONGEST: Ttl = Ttl::from_secs(8 * 3600);
 /// On [`BINDING`]: when the way in was last tried from end to end.
 pub const DRILLED: &str = "kubestile.dev/break-glass-drilled";
 
 const SEAL_ROLE: &str = "kubestile-break-glass-seal";
 const SIGNER: &str = "kubernetes.io/kube-apiserver-client";
 const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
+const ADMISSION: &str = "/apis/admissionregistration.k8s.io/v1";
 const REQUESTS: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
 /// How long the cluster may take to sign.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -81,31 +84,118 @@ pub enum BreakGlassError {
     Unreadable,
 }
 
-/// What is made in the cluster: what the sealed user may do, and what those may who open it.
-pub fn objects() -> Vec<Value> {
-    let labels = json!({ "app.kubernetes.io/managed-by": "kubestile" });
-    let binding = |name: &str, role: &str, kind: &str, subject: &str| {
+/// One sealed way in, by the id in its names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seal(String);
+
+impl Seal {
+    /// The seal of an id: 8 to 64 lower-case hexadecimal digits.
+    pub fn new(id: &str) -> Option<Self> {
+        let digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        let fits = (8..=64).contains(&id.len()) && id.bytes().all(digit);
+        fits.then(|| Self(id.to_owned()))
+    }
+
+    /// The user whose certificate is sealed; the group of that user has the same name.
+    pub fn user(&self) -> String {
+        format!("kubestile-break-glass:seal:{}", self.0)
+    }
+
+    /// The group of those who opened it.
+    pub fn opened(&self) -> String {
+        format!("kubestile-break-glass:opened:{}", self.0)
+    }
+
+    /// What is made in the cluster: what the sealed user may do, and what those may who open it.
+    pub fn objects(&self) -> Vec<Value> {
+        let group = ["certificates.k8s.io"];
+        let rules = json!([
+            { "apiGroups": group, "resources": ["certificatesigningrequests"], "verbs": ["create", "get"] },
+            { "apiGroups": group, "resources": ["certificatesigningrequests/approval"], "verbs": ["update"] },
+            { "apiGroups": group, "resources": ["signers"], "resourceNames": [SIGNER], "verbs": ["approve"] },
+        ]);
+        vec![
+            object("rbac", "ClusterRole", SEAL_ROLE, "rules", rules),
+            binding(SEAL_ROLE, SEAL_ROLE, "User", &self.user()),
+            binding(BINDING, "cluster-admin", "Group", &self.opened()),
+        ]
+    }
+}
+
+/// The policy that limits what the sealed user may have signed, and its binding.
+fn limits() -> [Value; 2] {
+    let rule = |operation: &str, resource: &str| {
         json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
-            "metadata": { "name": name, "labels": labels },
-            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role },
-            "subjects": [{ "apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": subject }],
+            "apiGroups": ["certificates.k8s.io"], "apiVersions": ["*"],
+            "operations": [operation], "resources": [resource],
         })
     };
-    let group = ["certificates.k8s.io"];
-    vec![
-        json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
-            "metadata": { "name": SEAL_ROLE, "labels": labels },
-            "rules": [
-                { "apiGroups": group, "resources": ["certificatesigningrequests"], "verbs": ["create", "get"] },
-                { "apiGroups": group, "resources": ["certificatesigningrequests/approval"], "verbs": ["update"] },
-                { "apiGroups": group, "resources": ["signers"], "resourceNames": [SIGNER], "verbs": ["approve"] },
-            ],
-        }),
-        binding(SEAL_ROLE, SEAL_ROLE, "User", SEAL),
-        binding(BINDING, "cluster-admin", "Group", OPENED),
+    let says =
+        |expression: String, message: &str| json!({ "expression": expression, "message": message });
+    let spec = json!({
+        "failurePolicy": "Fail",
+        "matchConstraints": { "resourceRules": [
+            rule("CREATE", "certificatesigningrequests"),
+            rule("UPDATE", "certificatesigningrequests/approval"),
+        ]},
+        "matchConditions": [{
+            "name": "sealed",
+            "expression": "request.userInfo.username.startsWith('kubestile-break-glass:seal:')",
+        }],
+        "validations": [
+            says(
+                format!(
+                    "has(object.spec.expirationSeconds) && object.spec.expirationSeconds <= {}",
+                    LONGEST.as_secs()
+                ),
+                "a sealed way in gives certificates of 8 hours at most",
+            ),
+            says(
+                "request.operation == 'CREATE' || object.spec.username == request.userInfo.username".to_owned(),
+                "a sealed way in has its own requests signed only",
+            ),
+        ],
+    });
+    let bound = json!({ "policyName": BINDING, "validationActions": ["Deny"] });
+    [
+        object(
+            "admission",
+            "ValidatingAdmissionPolicy",
+            BINDING,
+            "spec",
+            spec,
+        ),
+        object(
+            "admission",
+            "ValidatingAdmissionPolicyBinding",
+            BINDING,
+            "spec",
+            bound,
+        ),
     ]
+}
+
+fn object(api: &str, kind: &str, name: &str, field: &str, value: Value) -> Value {
+    let group = match api {
+        "rbac" => "rbac.authorization.k8s.io/v1",
+        _ => "admissionregistration.k8s.io/v1",
+    };
+    json!({
+        "apiVersion": group, "kind": kind,
+        "metadata": { "name": name, "labels": { "app.kubernetes.io/managed-by": "kubestile" } },
+        field: value,
+    })
+}
+
+fn binding(name: &str, role: &str, kind: &str, subject: &str) -> Value {
+    let group = "rbac.authorization.k8s.io";
+    let subjects = json!([{ "apiGroup": group, "kind": kind, "name": subject }]);
+    let mut object = object("rbac", "ClusterRoleBinding", name, "subjects", subjects);
+    if let Some(fields) = object.as_object_mut() {
+        let role = json!({ "apiGroup": group, "kind": "ClusterRole", "name": role });
+        fields.insert("roleRef".to_owned(), role);
+    }
+    object
 }
 
 fn path(object: &Value) -> String {
@@ -116,57 +206,72 @@ fn path(object: &Value) -> String {
             .unwrap_or_default()
     };
     let collection = match text("/kind") {
-        "ClusterRole" => "clusterroles",
-        _ => "clusterrolebindings",
+        "ClusterRole" => format!("{RBAC}/clusterroles"),
+        "ClusterRoleBinding" => format!("{RBAC}/clusterrolebindings"),
+        "ValidatingAdmissionPolicy" => format!("{ADMISSION}/validatingadmissionpolicies"),
+        _ => format!("{ADMISSION}/validatingadmissionpolicybindings"),
     };
-    format!("{RBAC}/{collection}/{}", text("/metadata/name"))
+    format!("{collection}/{}", text("/metadata/name"))
 }
 
-/// Makes the objects, by server-side apply; can be repeated.
+/// Makes the objects of a seal in the place of those of the one before, by server-side apply. First what limits
+/// it, then what it may do. Gives where the cluster is, and whether it has the limits: before Kubernetes 1.30 there
+/// are no such policies.
 ///
 /// # Errors
 /// [`BreakGlassError::Call`]; [`BreakGlassError::NotVerified`] for a context that trusts anybody.
-pub async fn install(admin: &Upstream) -> Result<Place, BreakGlassError> {
+pub async fn install(admin: &Upstream, seal: &Seal) -> Result<(Place, bool), BreakGlassError> {
     let ca_pem = admin
         .inner
         .ca_pem()
         .map_err(|_| BreakGlassError::NotVerified)?;
-    for object in objects() {
-        let call = Call::apply(
-            format!("{}?fieldManager=kubestile&force=true", path(&object)),
-            &object,
-        );
-        let made: Result<Value, CallError> = admin.request(&call).await;
+    let mut limited = true;
+    for object in limits() {
+        match apply(admin, &object).await {
+            Ok(()) => {}
+            Err(error) if error.status() == Some(404) => limited = false,
+            Err(error) => return Err(failed("make what limits the way in")(error)),
+        }
+    }
+    for object in seal.objects() {
+        let made = apply(admin, &object).await;
         made.map_err(failed("make what the way in needs"))?;
     }
-    Ok(Place {
+    let place = Place {
         server: admin.server(),
         ca_pem,
         tls_server_name: admin.tls_server_name(),
-    })
+    };
+    Ok((place, limited))
 }
 
-/// Takes the objects away: nothing that was sealed or opened gives anything from then on. Gives what was
-/// there.
+async fn apply(admin: &Upstream, object: &Value) -> Result<(), CallError> {
+    let path = format!("{}?fieldManager=kubestile&force=true", path(object));
+    let made: Value = admin.request(&Call::apply(path, object)).await?;
+    drop(made);
+    Ok(())
+}
+
+/// Takes the objects away, what gives rights first: whatever was sealed or opened gives nothing from then on.
+/// Gives what was there, as `kind/name`.
 ///
 /// # Errors
 /// [`BreakGlassError::Call`].
 pub async fn remove(admin: &Upstream) -> Result<Vec<String>, BreakGlassError> {
     let mut removed = Vec::new();
-    for object in objects().iter().rev() {
-        let path = path(object);
+    // Names of objects do not depend on the seal.
+    let all = Seal(String::new()).objects().into_iter().rev();
+    for object in all.chain(limits().into_iter().rev()) {
+        let path = path(&object);
         let gone: Result<Value, CallError> =
             admin.request(&Call::delete(path.clone(), &json!({}))).await;
         match gone {
-            Ok(_) => removed.push(
-                path.rsplit('/')
-                    .take(2)
-                    .collect::<Vec<_>>()
-                    .into_iter()
-                    .rev()
-                    .collect::<Vec<_>>()
-                    .join("/"),
-            ),
+            Ok(_) => {
+                let mut words = path.rsplit('/');
+                if let (Some(name), Some(kind)) = (words.next(), words.next()) {
+                    removed.push(format!("{kind}/{name}"));
+                }
+            }
             Err(error) if error.status() == Some(404) => {}
             Err(error) => return Err(failed("take the way in away")(error)),
         }
@@ -192,8 +297,19 @@ pub async fn note_drill(opened: &Upstream, at: Timestamp) -> Result<(), BreakGla
         .map_err(failed("write down that it was tried"))
 }
 
+/// A certificate that the cluster has signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certified {
+    /// The certificate, PEM.
+    pub pem: String,
+    /// Its serial number, as OpenSSL writes it.
+    pub serial: String,
+    /// When it ends.
+    pub ends: Timestamp,
+}
+
 /// Has the cluster sign a client certificate for a signing request, for `life` at most and not less than
-/// ten minutes, and gives the certificate (PEM) and when it ends.
+/// ten minutes.
 ///
 /// # Errors
 /// [`BreakGlassError`].
@@ -201,7 +317,7 @@ pub async fn certify(
     as_whom: &Upstream,
     csr_pem: &str,
     life: Ttl,
-) -> Result<(String, Timestamp), BreakGlassError> {
+) -> Result<Certified, BreakGlassError> {
     let object = json!({
         "apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest",
         "metadata": { "generateName": "kubestile-break-glass-" },
@@ -253,14 +369,15 @@ async fn approve(
     done.map(drop).map_err(failed("approve the certificate"))
 }
 
-fn read(encoded: &str) -> Result<(String, Timestamp), BreakGlassError> {
+fn read(encoded: &str) -> Result<Certified, BreakGlassError> {
     let unreadable = || BreakGlassError::Unreadable;
     let bytes = STANDARD.decode(encoded).map_err(|_| unreadable())?;
     let (_, pem) = parse_x509_pem(&bytes).map_err(|_| unreadable())?;
     let certificate = pem.parse_x509().map_err(|_| unreadable())?;
     let ends = Timestamp::from_secs(certificate.validity().not_after.timestamp());
-    let text = String::from_utf8(bytes).map_err(|_| unreadable())?;
-    Ok((text, ends))
+    let serial = certificate.raw_serial_as_string();
+    let pem = String::from_utf8(bytes).map_err(|_| unreadable())?;
+    Ok(Certified { pem, serial, ends })
 }
 
 fn why(request: &Value) -> String {
@@ -316,7 +433,8 @@ mod tests {
 
     #[test]
     fn the_sealed_user_has_certificates_signed_and_does_nothing_else() {
-        let objects = objects();
+        let seal = Seal::new("0123456789abcdef").unwrap();
+        let objects = seal.objects();
         let rules = objects[0]["rules"].as_array().unwrap();
         let resources: Vec<&str> = rules
             .iter()
@@ -331,10 +449,29 @@ mod tests {
             ]
         );
         assert!(!objects.iter().any(|o| o.to_string().contains("\"*\"")));
-        for name in [SEAL, OPENED] {
-            assert!(!name.starts_with("kubestile:") && !name.starts_with("system:"));
+        assert_eq!(objects[1]["subjects"][0]["name"], seal.user());
+        assert_eq!(objects[2]["subjects"][0]["name"], seal.opened());
+        for name in [seal.user(), seal.opened()] {
+            assert!(
+                name.starts_with("kubestile-break-glass:") && name.ends_with("0123456789abcdef")
+            );
         }
-        let paths: Vec<String> = objects.iter().map(path).collect();
-        assert_eq!(paths[2], format!("{RBAC}/clusterrolebindings/{BINDING}"));
+        let all: Vec<String> = objects.iter().chain(&limits()).map(path).collect();
+        assert_eq!(all[2], format!("{RBAC}/clusterrolebindings/{BINDING}"));
+        assert!(all[4].ends_with("/validatingadmissionpolicybindings/kubestile-break-glass"));
+    }
+
+    #[test]
+    fn an_id_adds_nothing_to_a_name() {
+        for id in [
+            "",
+            "0123456",
+            "0123456g",
+            "ABCDEF01",
+            "01234567:x",
+            "01234567\n",
+        ] {
+            assert_eq!(Seal::new(id), None, "{id:?}");
+        }
     }
 }

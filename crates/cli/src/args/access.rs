@@ -288,18 +288,13 @@ recorded, and somebody else must review it within 24 hours."
 pub(crate) struct BreakGlass {
     #[command(subcommand)]
     pub(crate) without_gate: Option<break_glass::WithoutGate>,
+    // What is required is so without a subcommand only; clap's `Option` of flattened arguments works where these
+    // flatten nothing themselves.
     #[command(flatten)]
-    pub(crate) take: Option<Take>,
-}
-
-/// Rights at once, of a gate that runs.
-#[derive(Debug, Args)]
-pub(crate) struct Take {
-    #[command(flatten)]
-    pub(crate) terms: Terms,
+    pub(crate) terms: Option<Terms>,
     /// Why; everybody is told
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) reason: String,
+    #[arg(long, value_name = "TEXT", required = true)]
+    pub(crate) reason: Option<String>,
     /// Do not ask
     #[arg(long, short)]
     pub(crate) yes: bool,

@@ -29,9 +29,9 @@ Example:
   kubestile break-glass seal prod --context admin@prod --out /media/safe
 
 Writes NAME.sealed and NAME.share-1, -2, …: give each share to another person, and the sealed file to all.
-Any two of three open it (--shares, --needed); one alone says nothing. What is sealed can do one thing: have
-the cluster sign a short-lived client certificate for its administrator. Seal anew before it expires; when
-somebody leaves, unseal first.")]
+Any two of three open it (--shares, --needed); one alone says nothing. Whoever opens it has the cluster sign
+client certificates of 8 hours at most, and is its administrator with them. Seal anew before it expires and when
+somebody leaves: from then on the earlier file and what it gave give nothing.")]
 pub(crate) struct Seal {
     /// Cluster, as you call it
     #[arg(value_name = "NAME")]
@@ -65,7 +65,7 @@ pub(crate) struct Shares {
     /// File with a share; may be repeated [default: they are asked for]
     #[arg(long = "share", value_name = "FILE")]
     pub(crate) shares: Vec<PathBuf>,
-    /// Who opens it; stands in the certificate, and so in the API server's log [default: $USER]
+    /// Who opens it, by their own word; stands in the certificate, and so in the API server's log [default: $USER]
     #[arg(long = "as", value_name = "PERSON")]
     pub(crate) person: Option<String>,
 }
@@ -80,7 +80,7 @@ Needs neither the gate nor its disk. What is done then is in the API server's ow
 pub(crate) struct Open {
     #[command(flatten)]
     pub(crate) shares: Shares,
-    /// Why; written down beside the sealed file
+    /// Why; written to FILE.log before anything is opened
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: String,
     /// For how long: 10m to 8h

@@ -9,30 +9,30 @@ use kubestile_control::api::GrantEntry;
 use kubestile_core::Ttl;
 
 use super::{block_on, grants, list, own, request};
-use crate::args::access::{BreakGlass, Take, Terms};
+use crate::args::access::{BreakGlass, Terms};
 use crate::args::break_glass::WithoutGate;
 use crate::exit::{Fail, Outcome};
 use crate::output;
 
 /// Takes the rights from a gate that runs, or goes without one.
 pub(super) fn run(args: &BreakGlass) -> Outcome {
-    match (&args.without_gate, &args.take) {
-        (Some(WithoutGate::Seal(args)), _) => seal::seal(args),
-        (Some(WithoutGate::Unseal(args)), _) => seal::unseal(args),
-        (Some(WithoutGate::Open(args)), _) => way::open(args),
-        (Some(WithoutGate::Drill(args)), _) => way::drill(args),
-        (None, Some(args)) => take(args),
-        (None, None) => Err(Fail::usage("say what you need: --role, --for and --reason")),
+    match (&args.without_gate, &args.terms, &args.reason) {
+        (Some(WithoutGate::Seal(args)), ..) => seal::seal(args),
+        (Some(WithoutGate::Unseal(args)), ..) => seal::unseal(args),
+        (Some(WithoutGate::Open(args)), ..) => way::open(args),
+        (Some(WithoutGate::Drill(args)), ..) => way::drill(args),
+        (None, Some(terms), Some(reason)) => take(args, terms, reason),
+        (None, ..) => Err(Fail::usage("say what you need: --role, --for and --reason")),
     }
 }
 
 /// Says what it means, asks, and takes the rights.
-fn take(args: &Take) -> Outcome {
-    if args.reason.trim().is_empty() {
+fn take(args: &BreakGlass, terms: &Terms, reason: &str) -> Outcome {
+    if reason.trim().is_empty() {
         return Err(Fail::usage("say why with --reason: everybody is told"));
     }
-    let body = request::body(&args.terms, &args.reason)?;
-    output::talk(&warning(&args.terms, &args.reason)?);
+    let body = request::body(terms, reason)?;
+    output::talk(&warning(terms, reason)?);
     if !args.yes {
         match output::ask("break the glass?") {
             Some(true) => {}

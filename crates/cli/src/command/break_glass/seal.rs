@@ -6,7 +6,7 @@ use std::time::Duration;
 use kubestile_authn::ClientKey;
 use kubestile_authn::seal::Sealed;
 use kubestile_cluster::Upstream;
-use kubestile_cluster::break_glass::{self, BreakGlassError, OPENED, Place, SEAL};
+use kubestile_cluster::break_glass::{self, BreakGlassError, Place, Seal as Names};
 use kubestile_core::{ClusterName, Secret, Timestamp, Ttl};
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +22,8 @@ use crate::{files, output};
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct About {
     pub(super) cluster: ClusterName,
+    /// In the names of the sealed user and of the group of those who open it.
+    pub(super) seal: String,
     pub(super) server: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) ca: Option<String>,
@@ -32,6 +34,10 @@ pub(super) struct About {
 }
 
 impl About {
+    pub(super) fn names(&self) -> Outcome<Names> {
+        Names::new(&self.seal).ok_or_else(|| Fail::failure("the sealed file names no seal"))
+    }
+
     pub(super) fn place(&self) -> Place {
         Place {
             server: self.server.clone(),
@@ -92,38 +98,52 @@ pub(super) fn seal(args: &Seal) -> Outcome {
 
 async fn make(args: &Seal) -> Outcome<Option<(About, Credential)>> {
     let (context, admin) = administrator(args.context.as_deref()).await?;
+    let id = files::random_hex(8)?;
+    let names = Names::new(&id).ok_or_else(|| Fail::failure("no id for the seal"))?;
+    let (user, opened) = (names.user(), names.opened());
     output::talk(&format!(
         "\
 With the context {context}, once, in the cluster {}:
   ClusterRole and ClusterRoleBinding kubestile-break-glass-seal
-    the user {SEAL} may have client certificates signed, and nothing else
+    {user} may have client certificates signed
+  ValidatingAdmissionPolicy and its binding kubestile-break-glass
+    of 8 hours at most, and on its own requests only
   ClusterRoleBinding kubestile-break-glass
-    the group {OPENED} is the cluster's administrator; it has no members until the seal is opened
-  and a certificate for {SEAL}, which is sealed: {} of {} shares open it
+    the group {opened} is the cluster's administrator; it has no members until the seal is opened
+  and a certificate for {user}, which is sealed: {} of {} shares open it
+What an earlier seal of this cluster gave ends with this.
 ",
         args.name, args.needed, args.shares
     ));
     if !consent("Make this?", args.yes)? {
         return Ok(None);
     }
-    let place = break_glass::install(&admin).await.map_err(failed)?;
+    let (place, limited) = break_glass::install(&admin, &names).await.map_err(failed)?;
+    if !limited {
+        output::talk(
+            "this Kubernetes has no ValidatingAdmissionPolicies: what is opened may have certificates signed for as long \
+             as the cluster signs",
+        );
+    }
     let key = ClientKey::generate()?;
-    let csr = key.csr_pem_for(SEAL, None)?;
-    let (certificate, expires) = break_glass::certify(&admin, &csr, ttl(args.valid)?)
+    let csr = key.csr_pem_for(&user, Some(&user))?;
+    let certified = break_glass::certify(&admin, &csr, ttl(args.valid)?)
         .await
         .map_err(failed)?;
+    let (certificate, expires) = (certified.pem, certified.ends);
     let key = key.key_pem();
     // Whether the API server knows the certificate shows now, and not on the day.
     let sealed = Upstream::with_certificate(&place, &certificate, &key).await;
     let sealed = sealed.map_err(|e| Fail::failure(chain(&e)))?;
     let me = who(&sealed).await?;
-    if me != SEAL {
+    if me != user {
         return Err(Fail::failure(format!(
             "the API server takes the sealed certificate for `{me}`"
         )));
     }
     let about = About {
         cluster: args.name.clone(),
+        seal: id,
         server: place.server,
         ca: place.ca_pem,
         tls_server_name: place.tls_server_name,
@@ -167,7 +187,7 @@ pub(super) fn unseal(args: &Unseal) -> Outcome {
     let removed = block_on(async {
         let (context, admin) = administrator(args.context.as_deref()).await?;
         output::talk(&format!(
-            "With the context {context}: nothing that was sealed or opened gives anything from then on."
+            "With the context {context}: what was sealed and who opened it have no rights from then on."
         ));
         if !consent("Take the way in away?", args.yes)? {
             return Err(Fail::failure("nothing was changed"));

@@ -1,7 +1,7 @@
 //! `kubestile break-glass open` and `drill`: on the day, with nothing but the sealed file, its shares and
 //! the API server.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -10,9 +10,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use kubestile_authn::ClientKey;
 use kubestile_authn::seal::Sealed;
-use kubestile_cluster::break_glass::{self, OPENED};
+use kubestile_cluster::break_glass::{self, Certified, LONGEST};
 use kubestile_cluster::{Upstream, advance};
-use kubestile_core::{Secret, Timestamp, Ttl};
+use kubestile_core::{Secret, Ttl};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -25,27 +25,28 @@ use crate::{files, output};
 
 /// The shortest that a cluster signs for.
 const SHORTEST: Ttl = Ttl::from_secs(600);
-const LONGEST: Ttl = Ttl::from_secs(8 * 3600);
 
-/// What an opening gave, and what is written down of it beside the sealed file.
+/// What is written down beside the sealed file, first before anything is opened.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Opening {
+struct Note<'a> {
     time: String,
     cluster: String,
     what: &'static str,
-    user: String,
-    until: String,
-    reason: String,
+    user: &'a str,
+    reason: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    serial: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<String>,
 }
 
 /// A way in that is open.
 struct Way {
     about: About,
     user: String,
-    certificate: String,
+    certified: Certified,
     key: Secret<String>,
-    until: Timestamp,
     upstream: Upstream,
 }
 
@@ -64,18 +65,21 @@ pub(super) fn open(args: &Open) -> Outcome {
         args.shares.sealed.with_file_name(name)
     });
     let credential = credential(&sealed, &args.shares)?;
-    let (way, _) = block_on(way(about, &credential, &args.shares, life))?;
-    note(&args.shares.sealed, &way, "opened", &args.reason)?;
+    let user = user(&args.shares)?;
+    let mut notes = Notes::open(&args.shares.sealed, &about, &user, &args.reason)?;
+    notes.write("opening", None)?;
+    let (way, _) = block_on(way(about, &credential, user.clone(), life))?;
+    notes.write("opened", Some(&way.certified))?;
     files::replace(&kubeconfig, kubeconfig_of(&way)?.as_bytes())?;
     output::talk(&format!(
         "OPEN until {} ({} left). All that you do as {} is in the API server's own log only.",
-        way.until,
-        left(way.until),
+        way.certified.ends,
+        left(way.certified.ends),
         way.user
     ));
     if args.output.format.is_data() {
         let value = json!({
-            "kubeconfig": kubeconfig, "user": way.user, "until": way.until.rfc3339(),
+            "kubeconfig": kubeconfig, "user": way.user, "until": way.certified.ends.rfc3339(),
         });
         return output::value(args.output.format, &value);
     }
@@ -86,13 +90,16 @@ pub(super) fn open(args: &Open) -> Outcome {
 pub(super) fn drill(args: &Drill) -> Outcome {
     let (sealed, about) = sealed(&args.shares.sealed)?;
     let credential = credential(&sealed, &args.shares)?;
+    let user = user(&args.shares)?;
+    let mut notes = Notes::open(&args.shares.sealed, &about, &user, "a drill")?;
+    notes.write("opening", None)?;
     let (way, rights) = block_on(async {
-        let (way, rights) = way(about, &credential, &args.shares, SHORTEST).await?;
+        let (way, rights) = way(about, &credential, user.clone(), SHORTEST).await?;
         let noted = break_glass::note_drill(&way.upstream, now()).await;
         noted.map_err(failed)?;
         Ok((way, rights))
     })?;
-    note(&args.shares.sealed, &way, "drilled", "a drill")?;
+    notes.write("drilled", Some(&way.certified))?;
     if args.output.format.is_data() {
         let value = json!({
             "cluster": way.about.cluster, "user": rights.user, "groups": rights.groups,
@@ -128,7 +135,7 @@ fn credential(sealed: &Sealed, args: &Shares) -> Outcome<Credential> {
     let asked = args.shares.is_empty();
     while asked && shares.len() < usize::from(sealed.needed()) {
         let question = format!("share {} of {}:", shares.len() + 1, sealed.needed());
-        let line = output::prompt(&question).ok_or_else(|| {
+        let line = output::prompt_hidden(&question).ok_or_else(|| {
             Fail::usage("there is no terminal to ask on").hint("name files with --share")
         })?;
         shares.push(Secret::new(line));
@@ -144,21 +151,21 @@ fn credential(sealed: &Sealed, args: &Shares) -> Outcome<Credential> {
 async fn way(
     about: About,
     credential: &Credential,
-    args: &Shares,
+    user: String,
     life: Ttl,
 ) -> Outcome<(Way, kubestile_assess::plan::BreakGlass)> {
-    let user = format!("kubestile-break-glass:{}", person(args)?);
     let place = about.place();
     let sealed_key = Secret::new(credential.key.clone());
     let sealed = Upstream::with_certificate(&place, &credential.certificate, &sealed_key);
     let sealed = sealed.await.map_err(|e| Fail::failure(chain(&e)))?;
     let key = ClientKey::generate()?;
-    let csr = key.csr_pem_for(&user, Some(OPENED))?;
-    let (certificate, until) = break_glass::certify(&sealed, &csr, life)
-        .await
-        .map_err(failed)?;
+    let csr = key.csr_pem_for(&user, Some(&about.names()?.opened()))?;
+    let certified = break_glass::certify(&sealed, &csr, life).await;
+    let certified = certified.map_err(|error| {
+        failed(error).hint("is it the latest seal of this cluster? An earlier one gives nothing")
+    })?;
     let key = key.key_pem();
-    let upstream = Upstream::with_certificate(&place, &certificate, &key)
+    let upstream = Upstream::with_certificate(&place, &certified.pem, &key)
         .await
         .map_err(|e| Fail::failure(chain(&e)))?;
     let rights = advance::break_glass(&upstream).await?.ok_or_else(|| {
@@ -168,61 +175,72 @@ async fn way(
     let way = Way {
         about,
         user,
-        certificate,
+        certified,
         key,
-        until,
         upstream,
     };
     Ok((way, rights))
 }
 
-/// Who opens it: a name that stands in the certificate.
-fn person(args: &Shares) -> Outcome<String> {
+/// The user of whoever opens it: the name that they say stands in the certificate.
+fn user(args: &Shares) -> Outcome<String> {
     let variable = || std::env::var("USER").ok();
     let name = args.person.clone().or_else(variable).unwrap_or_default();
     let fine = |c: char| c.is_ascii_alphanumeric() || "-_.@".contains(c);
-    if (1..=48).contains(&name.len()) && name.chars().all(fine) && name != "seal" {
-        return Ok(name);
+    if (1..=48).contains(&name.len()) && name.chars().all(fine) {
+        return Ok(format!("kubestile-break-glass:person:{name}"));
     }
     Err(Fail::usage(
         "say who you are with --as: it stands in the API server's log",
     ))
 }
 
-/// Appends to `NAME.sealed.log`: what is written there is for people, until the API server's own log is
-/// imported.
-fn note(sealed: &Path, way: &Way, what: &'static str, reason: &str) -> Outcome {
-    let opening = Opening {
-        time: now().rfc3339(),
-        cluster: way.about.cluster.to_string(),
-        what,
-        user: way.user.clone(),
-        until: way.until.rfc3339(),
-        reason: reason.chars().take(500).collect(),
-    };
-    let mut line = serde_json::to_string(&opening).during("the note")?;
-    line.push('\n');
-    let mut name = sealed.as_os_str().to_owned();
-    name.push(".log");
-    let path = PathBuf::from(name);
-    let written = OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(&path)
-        .and_then(|mut file| {
-            file.write_all(line.as_bytes())?;
-            file.sync_all()
-        });
-    // The sealed file may lie where nothing can be written; the way in matters more.
-    if let Err(error) = written {
-        output::talk(&format!(
-            "cannot write `{}`: {error}; write it down yourself:",
-            path.display()
-        ));
-        output::talk(&line);
+/// `NAME.sealed.log`, beside the sealed file. What is done then stands in the API server's own log.
+struct Notes<'a> {
+    file: File,
+    cluster: String,
+    user: &'a str,
+    reason: &'a str,
+}
+
+impl<'a> Notes<'a> {
+    fn open(sealed: &Path, about: &About, user: &'a str, reason: &'a str) -> Outcome<Self> {
+        let mut name = sealed.as_os_str().to_owned();
+        name.push(".log");
+        let path = PathBuf::from(name);
+        let file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|error| {
+                Fail::failure(format!("cannot write `{}`: {error}", path.display()))
+                    .hint("what is opened is written down first: copy the sealed file to where there is room")
+            })?;
+        Ok(Self {
+            file,
+            cluster: about.cluster.to_string(),
+            user,
+            reason,
+        })
     }
-    Ok(())
+
+    fn write(&mut self, what: &'static str, certified: Option<&Certified>) -> Outcome {
+        let note = Note {
+            time: now().rfc3339(),
+            cluster: self.cluster.clone(),
+            what,
+            user: self.user,
+            reason: self.reason,
+            serial: certified.map(|c| c.serial.as_str()),
+            until: certified.map(|c| c.ends.rfc3339()),
+        };
+        let mut line = serde_json::to_string(&note).during("the note")?;
+        line.push('\n');
+        self.file.write_all(line.as_bytes())?;
+        self.file.sync_all()?;
+        Ok(())
+    }
 }
 
 fn kubeconfig_of(way: &Way) -> Outcome<String> {
@@ -242,7 +260,7 @@ fn kubeconfig_of(way: &Way) -> Outcome<String> {
         "apiVersion": "v1", "kind": "Config",
         "clusters": [{ "name": name, "cluster": cluster }],
         "users": [{ "name": name, "user": {
-            "client-certificate-data": STANDARD.encode(&way.certificate),
+            "client-certificate-data": STANDARD.encode(&way.certified.pem),
             "client-key-data": STANDARD.encode(way.key.expose()),
         }}],
         "contexts": [{ "name": name, "context": { "cluster": name, "user": name } }],
