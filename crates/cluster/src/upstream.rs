@@ -445,12 +445,12 @@ impl Live {
     }
 }
 
-fn before(at: Timestamp, micros: i64) -> Timestamp {
+pub(crate) fn before(at: Timestamp, micros: i64) -> Timestamp {
     Timestamp::from_micros(at.as_micros().saturating_sub(micros))
 }
 
 /// Wall-clock time: it goes on while a laptop sleeps, and it is what expiry times are in.
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();

@@ -2,18 +2,24 @@
 
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
+use std::time::Duration;
 
 use http::Method;
 use kubestile_assess::plan::{Rollout, TRIAL, at};
 use kubestile_assess::snapshot::ObjectRef;
 use kubestile_assess::verdict::Change;
+use kubestile_core::time::{Timestamp, Ttl};
 use serde_json::{Value, json};
 
 use super::{AdvanceError, body, dry, path};
 use crate::call::Call;
 use crate::error::CallError;
-use crate::upstream::Upstream;
+use crate::upstream::{Upstream, before, now};
 
+/// How long API servers may take to take up a policy: they look each second, and may be busy.
+const SETTLED: Duration = Duration::from_secs(10);
+/// What was changed since then counts as new; clocks may differ by it.
+const NEW: Ttl = Ttl::from_secs(300);
 /// Pods that are tried.
 const PODS: usize = 200;
 /// Lines that are kept.
@@ -121,10 +127,46 @@ async fn policy(upstream: &Upstream, name: &str, seen: &mut Seen) -> Result<(), 
             has("operations", "CREATE") && has("resources", "pods")
         })
     });
-    if of_pods {
+    if of_pods && settled(upstream, name, &live).await? {
         pods(upstream, name, seen).await?;
     }
     Ok(())
+}
+
+/// Waits until API servers have taken up a policy and its binding, if they are new; whether the binding warns, so
+/// that a trial shows anything. A trial that comes too early finds nothing, and what it would have found is refused.
+async fn settled(upstream: &Upstream, name: &str, policy: &Value) -> Result<bool, CallError> {
+    let object = ObjectRef::new("validatingadmissionpolicybinding", "", name);
+    let Some(path) = path(&object) else {
+        return Ok(false);
+    };
+    let binding = match upstream.get_json(&path).await {
+        Err(error) if error.status() == Some(404) => return Ok(false),
+        other => other?,
+    };
+    let actions = binding.pointer("/spec/validationActions");
+    let mut actions = actions.and_then(Value::as_array).into_iter().flatten();
+    if !actions.any(|a| a == "Warn" || a == "Deny") {
+        return Ok(false);
+    }
+    let new_since = before(now(), NEW.as_micros());
+    if [policy, &binding]
+        .into_iter()
+        .any(|o| is_newer(o, new_since))
+    {
+        tokio::time::sleep(SETTLED).await;
+    }
+    Ok(true)
+}
+
+/// Whether somebody has changed an object since then, as its managed fields say.
+fn is_newer(object: &Value, since: Timestamp) -> bool {
+    // The server writes whole seconds: as far as they go, texts are ordered as the times are.
+    let since: String = since.rfc3339().chars().take(19).collect();
+    let fields = object.pointer("/metadata/managedFields");
+    let fields = fields.and_then(Value::as_array).into_iter().flatten();
+    let mut times = fields.filter_map(|f| f.get("time")?.as_str()?.get(..19));
+    times.any(|time| time >= since.as_str())
 }
 
 async fn pods(upstream: &Upstream, policy: &str, seen: &mut Seen) -> Result<(), CallError> {
@@ -260,4 +302,32 @@ fn tail(log: &Path) -> std::io::Result<String> {
     let mut bytes = Vec::new();
     file.take(TAIL).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_changed_a_moment_ago_is_new_whatever_part_of_it() {
+        let now = Timestamp::from_secs(1_795_600_000); // 2026-11-25T09:46:40Z
+        let object = |times: &[&str]| {
+            let fields: Vec<Value> = times.iter().map(|t| json!({ "time": t })).collect();
+            json!({ "metadata": { "managedFields": fields } })
+        };
+        let since = before(now, NEW.as_micros());
+        assert!(since.rfc3339().starts_with("2026-11-25T09:41:40"));
+        for new in [
+            "2026-11-25T09:46:39Z",
+            "2026-11-25T09:41:40Z",
+            "2026-11-25T10:30:00Z",
+        ] {
+            assert!(
+                is_newer(&object(&["2026-11-20T00:00:00Z", new]), since),
+                "{new}"
+            );
+        }
+        assert!(!is_newer(&object(&["2026-11-25T09:41:39Z"]), since));
+        assert!(!is_newer(&json!({}), since));
+    }
 }
