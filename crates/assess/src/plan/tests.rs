@@ -1,7 +1,9 @@
 use serde_json::json;
 
 use super::*;
-use crate::snapshot::{Binding, Namespace, Source};
+use crate::snapshot::{Binding, Gate, GateCluster, Namespace, Source};
+use crate::traffic::event::{Event, Target, Who};
+use crate::traffic::fold::Fold;
 
 const STOCK: &str = include_str!("../../testdata/kubeadm-1.36.json");
 
@@ -32,6 +34,61 @@ fn lived_in() -> Snapshot {
 
 fn none() -> Exceptions {
     Exceptions::default()
+}
+
+/// Whoever comes past a gate that is not there has no other way.
+#[test]
+fn nobody_is_told_to_come_through_a_gate_that_does_not_serve_the_cluster() {
+    let mut snapshot = lived_in();
+    let mut fold = Fold::default();
+    let ana = Who {
+        name: "ana",
+        credential: "JTI=1",
+        ..Who::default()
+    };
+    let target = Target::Path("/version");
+    fold.add(&request(ana, target), &mut |_| true);
+    snapshot.traffic = Source::Known(fold.finish(Vec::new()));
+    let shuts = |snapshot: &Snapshot| {
+        let plan = plan(snapshot, &none(), Stage::LAST, &Wishes::default());
+        serde_json::to_string(&plan.steps)
+            .unwrap()
+            .contains("kubestile-gate-only")
+    };
+    let fails = |snapshot: &Snapshot| {
+        let grade = assess(snapshot, &none());
+        grade.finding("S3-09").unwrap().verdict.outcome == Outcome::Fail
+    };
+    assert!(fails(&snapshot) && !shuts(&snapshot));
+    let mut gate = Gate {
+        clusters: vec![GateCluster {
+            server: "https://another.example.com".to_owned(),
+            served: true,
+            ..GateCluster::default()
+        }],
+        ..Gate::default()
+    };
+    snapshot.gate = Source::Known(gate.clone());
+    assert!(!shuts(&snapshot), "the gate of another cluster");
+    gate.clusters[0].server.clone_from(&snapshot.cluster.server);
+    snapshot.gate = Source::Known(gate);
+    assert!(fails(&snapshot) && shuts(&snapshot));
+}
+
+fn request<'a>(user: Who<'a>, target: Target<'a>) -> Event<'a> {
+    Event {
+        id: "",
+        at: Some(1),
+        verb: "get",
+        target,
+        user,
+        impersonated: None,
+        address: "10.0.0.7",
+        agent: "",
+        code: 200,
+        authorized: Some(true),
+        command: None,
+    }
 }
 
 /// Makes every step, then takes every step back.
