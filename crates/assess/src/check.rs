@@ -5,6 +5,7 @@ mod access;
 mod admission;
 mod audit_policy;
 mod authentication;
+mod gate;
 mod kubeconfig;
 mod stage0;
 mod stage1;

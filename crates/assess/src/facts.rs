@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use kubestile_rbac::Rule;
 
 use crate::snapshot::{
-    ApiServer, Binding, ClusterEntry, ConfigFile, Gate, Kubeconfig, ObjectRef, Role, Snapshot,
-    Subject, UserEntry,
+    ApiServer, Binding, ClusterEntry, ConfigFile, Gate, GateCluster, GateFacts, Kubeconfig,
+    ObjectRef, Role, Snapshot, Subject, UserEntry,
 };
 use crate::stock;
 use crate::verdict::{Change, Evidence, Undecided};
@@ -150,18 +150,34 @@ impl<'a> Facts<'a> {
     /// Why there is none.
     pub fn gate(&self) -> Result<&'a Gate, Undecided> {
         let gate = self.snapshot.gate.get()?;
-        let server = &self.snapshot.cluster.server;
-        if gate
-            .clusters
-            .iter()
-            .any(|c| c.served && c.server == *server)
-        {
+        let server = self.snapshot.cluster.server.trim_end_matches('/');
+        // A kubeconfig of a login leads to the gate, one of an administrator to the API server.
+        let is_this = |c: &GateCluster| {
+            [&c.server, &c.url]
+                .iter()
+                .any(|u| !u.is_empty() && u.trim_end_matches('/') == server)
+        };
+        if gate.clusters.iter().any(|c| c.served && is_this(c)) {
             return Ok(gate);
         }
         Err(Undecided(
-            "the gate on this machine does not serve this cluster: run `kubestile cluster add`"
+            "the gate does not serve this cluster: `kubestile cluster add` puts it before the cluster"
                 .to_owned(),
         ))
+    }
+
+    /// What the gate proves of itself, if it serves this cluster.
+    ///
+    /// # Errors
+    /// Why that is not known.
+    pub fn gate_facts(&self) -> Result<&'a GateFacts, Undecided> {
+        let shown = self.gate()?.facts.as_ref();
+        shown.ok_or_else(|| {
+            Undecided(
+                "the gate did not show its facts: `kubestile assess --gate DIR` on its machine, or as somebody with the job function `security`"
+                    .to_owned(),
+            )
+        })
     }
 
     /// Users of kubeconfigs on this machine that lead to this cluster, with their files.

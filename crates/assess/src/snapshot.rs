@@ -18,7 +18,10 @@ use crate::traffic::Traffic;
 
 pub use control_plane::{ApiServer, ConfigFile, ControlPlane, Flag, Probe};
 pub use edit::EditError;
-pub use gate::{Gate, GateCluster, GateLog};
+pub use gate::{
+    ClusterFacts, Gate, GateCluster, GateFacts, GateLog, GateRequests, GrantFacts, GrantFault,
+    PolicyFacts, SessionFacts, StandingFacts,
+};
 pub use machine::{
     Certificate, ClusterEntry, Context, Credential, Exec, Kubeconfig, Kuberc, Machine, Token,
     UserEntry,

@@ -253,6 +253,7 @@ fn settings(config: &Config, url: &GateUrl) -> kubestile_control::Settings {
         certificate_ttl: ttl(lifetimes.certificate),
         token_ttl: ttl(lifetimes.certificate),
         code_ttl: ttl(lifetimes.code),
+        streams_judged_every: ttl(kubestile_gateway::stream::JUDGED_AGAIN),
         sessions_per_person: config.sessions_per_person,
         public_url: url.to_string(),
         configured_clusters: config.clusters.iter().map(|c| c.name.clone()).collect(),

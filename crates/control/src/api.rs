@@ -3,6 +3,7 @@
 mod access;
 mod browser;
 mod exchange;
+mod facts;
 
 use kubestile_core::identity::{Assurance, Credential, IdentityKind};
 use kubestile_core::{ClusterName, JobFunction, PersonId, Secret, SessionId, Timestamp};
@@ -14,6 +15,10 @@ pub use access::{
 };
 pub use browser::{BrowserAnswer, BrowserRequest};
 pub use exchange::{EXCHANGE, ExchangeAnswer, ExchangePending, ExchangeRequest, TOKEN_TYPE};
+pub use facts::{
+    ClusterFacts, GateFacts, GrantFacts, GrantFault, LogFacts, PolicyFacts, SessionFacts,
+    StandingFacts,
+};
 
 /// `POST /v1/login`.
 #[derive(Debug, Serialize, Deserialize)]

@@ -15,6 +15,7 @@ pub mod api;
 mod caller;
 mod clusters;
 mod error;
+mod facts;
 mod grants;
 mod journal;
 mod json;

@@ -11,8 +11,8 @@ use http::{HeaderValue, StatusCode, header};
 use crate::error::ApiError;
 use crate::state::{App, ControlState};
 use crate::{
-    access, clusters, grants, login, people, pipelines, renew, sessions, status, tickets, token,
-    web,
+    access, clusters, facts, grants, login, people, pipelines, renew, sessions, status, tickets,
+    token, web,
 };
 
 /// Largest body, in bytes.
@@ -41,6 +41,7 @@ pub fn router(state: ControlState) -> Router {
         .route("/v1/access/{id}/deny", post(access::deny))
         .route("/v1/access/{id}/withdraw", post(access::withdraw))
         .route("/v1/break-glass", post(access::break_glass))
+        .route("/v1/facts", get(facts::show))
         .route("/v1/rights", get(access::rights))
         .route("/v1/grants", get(grants::list))
         .route("/v1/grants/{id}", get(grants::show))
@@ -67,6 +68,7 @@ pub fn admin_router(state: ControlState) -> Router {
             put(clusters::put).delete(clusters::remove),
         )
         .route("/v1/clusters/{name}/mode", put(clusters::put_mode))
+        .route("/v1/facts", get(facts::of_gate))
         .route("/v1/status", get(status::status));
     finish(routes, state)
 }

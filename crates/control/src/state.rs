@@ -70,6 +70,8 @@ pub struct Settings {
     pub certificate_ttl: Ttl,
     /// How long a bearer token lasts; never longer than a certificate.
     pub token_ttl: Ttl,
+    /// How often the data plane judges an open stream again at least.
+    pub streams_judged_every: Ttl,
     /// How long somebody who asks for a grant waits for an answer.
     pub ask_ttl: Ttl,
     /// How long a login code can be used.
@@ -92,6 +94,7 @@ impl Default for Settings {
             session_ttl: Ttl::from_secs(8 * 3600),
             certificate_ttl: Ttl::from_secs(3600),
             token_ttl: Ttl::from_secs(3600),
+            streams_judged_every: Ttl::from_secs(30),
             ask_ttl: Ttl::from_secs(3600),
             code_ttl: Ttl::from_secs(600),
             sessions_per_person: 50,

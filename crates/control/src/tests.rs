@@ -2,6 +2,7 @@
 
 mod admin;
 mod credentials;
+mod facts;
 mod login;
 mod outside;
 mod pipelines;

@@ -30,7 +30,7 @@ use crate::stream::over::Over;
 pub struct Trust(Pin<Box<dyn Future<Output = Over> + Send>>);
 
 /// How long a stream goes on before it is judged again in any case: policies may look at the clock.
-const JUDGED_AGAIN: Duration = Duration::from_secs(30);
+pub const JUDGED_AGAIN: Duration = Duration::from_secs(30);
 
 impl Trust {
     /// Of a request that is about to be forwarded.

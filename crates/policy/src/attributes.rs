@@ -26,6 +26,14 @@ macro_rules! attributes {
                     .map(|(_, need)| need)
             }
 
+            /// The names of those in the set that belong to the root that `prefix` names.
+            pub(crate) fn names(self, prefix: &str) -> impl Iterator<Item = &'static str> {
+                [$(($text, Self::$name),)*]
+                    .into_iter()
+                    .filter(move |(_, need)| self.has(*need))
+                    .filter_map(move |(name, _)| name.strip_prefix(prefix)?.strip_prefix('.'))
+            }
+
             /// Both sets.
             #[must_use]
             pub(crate) const fn and(self, other: Self) -> Self {

@@ -142,6 +142,17 @@ impl PolicySet {
         &self.version
     }
 
+    /// What of a request's circumstances (`context`) any of the policies looks at, sorted by name.
+    pub fn context(&self) -> impl Iterator<Item = &'static str> {
+        let looked_at = self
+            .policies
+            .iter()
+            .fold(Needs::NONE, |all, p| all.and(p.needs));
+        let mut names: Vec<_> = looked_at.names("context").collect();
+        names.sort_unstable();
+        names.into_iter()
+    }
+
     /// The policies, in the order of the files.
     pub fn policies(&self) -> impl Iterator<Item = PolicySummary> {
         self.policies.iter().map(|policy| policy.summary.clone())

@@ -267,10 +267,8 @@ fn every_issuer(
 
 /// S1-02
 pub(super) fn multi_factor(facts: &Facts<'_>) -> Judged {
-    if let Ok(gate) = facts.gate()
-        && gate.multi_factor == Some(true)
-    {
-        return Ok(Verdict::pass("the gate lets nobody in with one factor").sure(80));
+    if let Some(verdict) = super::gate::factors(facts) {
+        return Ok(verdict);
     }
     every_issuer(
         facts,
@@ -600,6 +598,10 @@ pub(super) fn signed_certificates(facts: &Facts<'_>) -> Judged {
 
 /// S1-17
 pub(super) fn pipelines(facts: &Facts<'_>) -> Judged {
+    if facts.gate_facts().is_ok_and(|gate| gate.pipelines) {
+        let text = "pipelines log in at the gate with the identity of their run";
+        return Ok(Verdict::pass(text).sure(80));
+    }
     let (file, list) = match known_issuers(facts) {
         Ok(found) => found,
         Err(judged) => return judged,

@@ -6,7 +6,7 @@ use crate::verdict::Severity::{Critical, High, Medium};
 use crate::verdict::{Change, Class, Evidence, Fix, Judged, Verdict, undecided};
 use serde_json::Value;
 
-use super::{NEEDS_GATE, access, admission, audit_policy, traffic};
+use super::{access, admission, audit_policy, gate, traffic};
 
 pub(super) const CONTROLS: &[Control] = &[
     Control {
@@ -128,11 +128,7 @@ pub(super) const CONTROLS: &[Control] = &[
         why: "a stolen session looks like its owner",
         remedy: "a policy pack",
         maps: &["CISA Risk"],
-        check: |_| {
-            undecided(format!(
-                "what the policies look at is not known; {NEEDS_GATE}"
-            ))
-        },
+        check: gate::context,
     },
     Control {
         id: "S3-12",
@@ -187,11 +183,7 @@ pub(super) const CONTROLS: &[Control] = &[
         why: "single requests do not tell a story",
         remedy: "pass the header on",
         maps: &["model text"],
-        check: |_| {
-            undecided(format!(
-                "how many requests carry it is not known; {NEEDS_GATE}"
-            ))
-        },
+        check: gate::invocations,
     },
     Control {
         id: "S3-17",
@@ -202,7 +194,7 @@ pub(super) const CONTROLS: &[Control] = &[
         why: "what was typed is not known",
         remedy: "a recorder",
         maps: &["ATT&CK T1609"],
-        check: |_| undecided(format!("recordings are not known; {NEEDS_GATE}")),
+        check: gate::recordings,
     },
     Control {
         id: "S3-18",
@@ -224,7 +216,7 @@ pub(super) const CONTROLS: &[Control] = &[
         why: "a shell outlives the session",
         remedy: "a gate",
         maps: &["NIST 800-207 tenet 6"],
-        check: streams,
+        check: gate::streams,
     },
     Control {
         id: "S3-20",
@@ -319,7 +311,10 @@ fn tamper_evident(facts: &Facts<'_>) -> Judged {
         Class::Gate,
         "the gate's log",
         "",
-        format!("{} records", log.size),
+        match log.checkpoint_age {
+            Some(age) => format!("{} records, the latest checkpoint {age} s old", log.size),
+            None => format!("{} records", log.size),
+        },
     );
     Ok(match (log.verified, &log.problem) {
         (true, _) => Verdict::pass("every record of the gate's log was verified").seen(seen),
@@ -335,12 +330,4 @@ fn tamper_evident(facts: &Facts<'_>) -> Judged {
                 )
             }),
     })
-}
-
-/// S3-19
-fn streams(facts: &Facts<'_>) -> Judged {
-    match facts.gate()?.ends_streams {
-        Some(true) => Ok(Verdict::pass("the gate ends streams with their session").sure(80)),
-        _ => undecided("whether the gate ends streams is not known"),
-    }
 }

@@ -1,11 +1,10 @@
 //! Stage 4, Adaptive Trust.
 
 use crate::catalog::Control;
-use crate::facts::Facts;
 use crate::verdict::Severity::{Critical, High, Medium};
-use crate::verdict::{Judged, Verdict, undecided};
+use crate::verdict::undecided;
 
-use super::{NEEDS_GATE, access};
+use super::{NEEDS_GATE, access, gate};
 
 pub(super) const CONTROLS: &[Control] = &[
     Control {
@@ -28,7 +27,7 @@ pub(super) const CONTROLS: &[Control] = &[
         why: "access that nobody can explain",
         remedy: "grants of the gate",
         maps: &["MS M9006"],
-        check: |_| undecided(format!("grants are not known; {NEEDS_GATE}")),
+        check: gate::explained,
     },
     Control {
         id: "S4-03",
@@ -39,7 +38,7 @@ pub(super) const CONTROLS: &[Control] = &[
         why: "one person is enough for a disaster",
         remedy: "an approval policy",
         maps: &["model text"],
-        check: |_| undecided(format!("approvals are not known; {NEEDS_GATE}")),
+        check: gate::dangerous,
     },
     Control {
         id: "S4-04",
@@ -50,7 +49,7 @@ pub(super) const CONTROLS: &[Control] = &[
         why: "an odd request looks like any other",
         remedy: "a scorer",
         maps: &["CISA Risk"],
-        check: |_| undecided(format!("risk scores are not known; {NEEDS_GATE}")),
+        check: gate::scores,
     },
     Control {
         id: "S4-05",
@@ -83,7 +82,7 @@ pub(super) const CONTROLS: &[Control] = &[
         why: "a right that ends some time",
         remedy: "the authorizer's own clock",
         maps: &["kubernetes#87433"],
-        check: |_| undecided(format!("grants are not known; {NEEDS_GATE}")),
+        check: gate::on_time,
     },
     Control {
         id: "S4-08",
@@ -94,7 +93,7 @@ pub(super) const CONTROLS: &[Control] = &[
         why: "any run can use it",
         remedy: "federated policy",
         maps: &["CISA Automation"],
-        check: |_| undecided(format!("grants are not known; {NEEDS_GATE}")),
+        check: gate::bound_to_runs,
     },
     Control {
         id: "S4-09",
@@ -116,7 +115,7 @@ pub(super) const CONTROLS: &[Control] = &[
         why: "certificates cannot be revoked",
         remedy: "the gate's sessions",
         maps: &["kubernetes#18982"],
-        check: kill_switch,
+        check: gate::kill_switch,
     },
     Control {
         id: "S4-11",
@@ -138,7 +137,7 @@ pub(super) const CONTROLS: &[Control] = &[
         why: "it fails in the emergency, or is used every day",
         remedy: "a drill",
         maps: &["CISA Governance"],
-        check: |_| undecided(format!("no drill is on record; {NEEDS_GATE}")),
+        check: gate::break_glass,
     },
     Control {
         id: "S4-13",
@@ -149,7 +148,7 @@ pub(super) const CONTROLS: &[Control] = &[
         why: "one person can switch it all off",
         remedy: "signed policies",
         maps: &["NIST 800-207 PA"],
-        check: |_| undecided(format!("who changes policies is not known; {NEEDS_GATE}")),
+        check: gate::policy_changes,
     },
     Control {
         id: "S4-14",
@@ -163,13 +162,3 @@ pub(super) const CONTROLS: &[Control] = &[
         check: |_| undecided("no record of such trials is read"),
     },
 ];
-
-/// S4-10
-fn kill_switch(facts: &Facts<'_>) -> Judged {
-    let gate = facts.gate()?;
-    Ok(Verdict::pass(format!(
-        "{} session(s) at the gate, each looked up on every request and ended by `kubestile sessions`",
-        gate.sessions
-    ))
-    .sure(80))
-}

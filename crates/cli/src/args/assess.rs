@@ -50,6 +50,10 @@ pub(crate) struct Source {
     /// Accepted findings, each with owner, reason and end (YAML)
     #[arg(long, value_name = "FILE")]
     pub(crate) exceptions: Option<PathBuf>,
+    /// The gate before it: its state directory on this machine, or its URL, where you are logged in with the
+    /// job function security [default: that of --dir, else your login]
+    #[arg(long, value_name = "DIR|URL", conflicts_with_all = ["from", "dir"])]
+    pub(crate) gate: Option<String>,
     #[command(flatten)]
     pub(crate) state: StateDir,
 }

@@ -154,8 +154,8 @@ async fn live(source: &Source) -> Outcome<Snapshot> {
     let mut progress = output::Progress::new();
     let mut say = |what: &str, count: usize| progress.show(what, count);
     let mut snapshot = collect::collect(&upstream, &context, &options, now(), &mut say).await;
-    progress.show("the gate on this machine", 0);
-    snapshot.gate = gate::collect(&source.state).await;
+    progress.show("the gate", 0);
+    snapshot.gate = gate::collect(source.gate.as_deref(), &source.state).await;
     progress.end();
     unreachable(&snapshot)?;
     Ok(snapshot)

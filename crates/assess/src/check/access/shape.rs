@@ -357,10 +357,11 @@ pub(crate) fn standing_writes(facts: &Facts<'_>) -> Judged {
     if let Ok(masters) = kubeconfig::masters(facts) {
         evidence.extend(masters.evidence);
     }
+    evidence.extend(crate::check::gate::standing_functions(facts));
     Ok(Verdict::of(
         evidence,
         "nobody holds a standing right to change anything",
-        |n| format!("{n} binding(s) let people change things at any time"),
+        |n| format!("{n} binding(s) or job functions let people change things at any time"),
     )
     .mend(|| {
         Fix::changes(

@@ -1,71 +1,116 @@
-//! What the gate on this machine says of itself, if there is one.
+//! What a gate proves of itself: one on this machine by its admin socket and its log, another one by a
+//! login.
 
-use kubestile_assess::snapshot::{Gate, GateCluster, GateLog, Source, Why};
-use kubestile_control::api::{ClusterDetailsList, Status};
+use std::path::Path;
+use std::time::SystemTime;
+
+use kubestile_assess::snapshot::{
+    Gate, GateCluster, GateFacts, GateLog, GateRequests, Source, Why,
+};
+use kubestile_control::api::Status;
+use kubestile_core::event::{Event, Record};
 use kubestile_store::audit::read;
 
 use crate::args::StateDir;
-use crate::client::Door;
-use crate::exit::Outcome;
+use crate::client::{Door, GateUrl};
+use crate::exit::{Fail, Outcome};
 use crate::files;
+use crate::login::Login;
 use crate::serve::{ADMIN_SOCKET, AUDIT, Process};
 
-/// Asks it, and verifies its log.
-pub(super) async fn collect(state: &StateDir) -> Source<Gate> {
-    let Ok(dir) = state.path() else {
+/// Records of the log that are counted, at most: the latest.
+const COUNTED: u64 = 200_000;
+
+/// Asks the gate that was named, else the one on this machine, else the one of a login.
+pub(super) async fn collect(named: Option<&str>, state: &StateDir) -> Source<Gate> {
+    if let Some(url) = named.filter(|n| n.starts_with("https://")) {
+        return found(of_login(url).await);
+    }
+    let dir = match named {
+        Some(dir) => std::path::absolute(dir).map_err(Fail::from),
+        None => state.path(),
+    };
+    let Ok(dir) = dir else {
         return Source::absent(
             Why::NotAsked,
             "there is no state directory to look for a gate in",
         );
     };
-    let socket = dir.join(ADMIN_SOCKET);
-    if !socket.exists() {
-        return Source::absent(
-            Why::Unsupported,
-            "no gate runs on this machine: `kubestile up` puts one before this cluster",
-        );
+    if dir.join(ADMIN_SOCKET).exists() {
+        return found(of_machine(&dir).await);
     }
-    match ask(&Door::Admin(socket)).await {
-        Ok(gate) => Source::Known(Gate {
-            log: log(&dir.join(AUDIT)),
-            ..gate
-        }),
-        Err(fail) => Source::absent(
-            Why::Failed,
-            format!("the gate on this machine does not answer: {fail}"),
+    if named.is_none()
+        && let Ok(login) = Login::find(None)
+    {
+        return found(asked(login).await);
+    }
+    Source::absent(
+        Why::Unsupported,
+        format!(
+            "no gate runs in `{}`, and you are logged in at none: `kubestile up` puts one before this cluster, `--gate DIR|URL` names another",
+            dir.display()
         ),
+    )
+}
+
+fn found(gate: Outcome<Gate>) -> Source<Gate> {
+    match gate {
+        Ok(gate) => Source::Known(gate),
+        Err(fail) => Source::absent(Why::Failed, format!("the gate does not tell: {fail}")),
     }
 }
 
-async fn ask(door: &Door) -> Outcome<Gate> {
+/// By the admin socket, and by reading the log.
+async fn of_machine(dir: &Path) -> Outcome<Gate> {
+    let door = Door::Admin(dir.join(ADMIN_SOCKET));
     let status: Status = door.get("/v1/status").await?;
-    let clusters: ClusterDetailsList = door.get("/v1/clusters").await?;
     let process: Process = serde_json::from_value(status.process)?;
+    let facts: GateFacts = door.get("/v1/facts").await?;
     let served = |name: &str| {
         let mut all = process.clusters.iter();
         all.any(|c| c.name.as_str() == name && c.state.starts_with("serving"))
     };
     Ok(Gate {
-        version: status.version,
-        sessions: u64::try_from(status.live_sessions).unwrap_or(u64::MAX),
-        clusters: clusters
-            .clusters
-            .iter()
-            .map(|c| GateCluster {
-                name: c.name.to_string(),
-                server: c.server.clone(),
-                served: served(c.name.as_str()),
-                constrained: Some(c.mode == "constrained"),
-            })
-            .collect(),
-        // Held by the gate's own tests: a stream lives no longer than its session.
-        ends_streams: Some(true),
-        ..Gate::default()
+        log: log(&dir.join(AUDIT)),
+        ..gate(facts, served)
     })
 }
 
+/// By the login at `url`.
+async fn of_login(url: &str) -> Outcome<Gate> {
+    let url: GateUrl = url
+        .parse()
+        .map_err(|e| Fail::usage(format!("--gate: {e}")))?;
+    asked(Login::find(Some(&url))?).await
+}
+
+async fn asked(login: Login) -> Outcome<Gate> {
+    let certificate = login.certificate()?;
+    let door = login.door(certificate.as_ref())?;
+    // Whether it serves a cluster is seen by the requests that go through it.
+    Ok(gate(door.get("/v1/facts").await?, |_| true))
+}
+
+fn gate(facts: GateFacts, served: impl Fn(&str) -> bool) -> Gate {
+    let clusters = facts.clusters.iter();
+    Gate {
+        version: facts.version.clone(),
+        clusters: clusters
+            .map(|c| GateCluster {
+                name: c.name.clone(),
+                url: c.url.clone(),
+                server: c.server.clone(),
+                served: served(&c.name),
+                constrained: Some(c.mode == "constrained"),
+            })
+            .collect(),
+        facts: Some(facts),
+        log: None,
+    }
+}
+
 /// The log as it verifies now; none if it cannot be looked at.
-fn log(dir: &std::path::Path) -> Option<GateLog> {
+fn log(dir: &Path) -> Option<GateLog> {
     let places = [dir.join("log.vkey"), dir.join("..").join("log.vkey")];
     let key = places.iter().find_map(|p| files::read(p).ok().flatten())?;
     Some(match read::verify(dir, key.trim()) {
@@ -73,11 +118,138 @@ fn log(dir: &std::path::Path) -> Option<GateLog> {
             size: report.size,
             verified: report.problem.is_none(),
             problem: report.problem.map(|p| p.to_string()),
+            checkpoint_age: checkpoint_age(dir),
+            requests: requests(dir, report.size),
         },
         Err(error) => GateLog {
-            size: 0,
-            verified: false,
             problem: Some(error.to_string()),
+            ..GateLog::default()
         },
     })
+}
+
+/// How long ago the checkpoint was written, in seconds.
+fn checkpoint_age(dir: &Path) -> Option<u64> {
+    let written = std::fs::metadata(dir.join("checkpoint"))
+        .ok()?
+        .modified()
+        .ok()?;
+    let age = SystemTime::now().duration_since(written);
+    Some(age.map_or(0, |age| age.as_secs()))
+}
+
+/// Counts the latest requests; none if one of them cannot be read.
+fn requests(dir: &Path, size: u64) -> Option<GateRequests> {
+    let mut counts = GateRequests::default();
+    for entry in read::Entries::open(dir, size.saturating_sub(COUNTED)).ok()? {
+        let (_, bytes) = entry.ok()?;
+        if let Event::Decision(decided) = Record::from_bytes(&bytes).ok()?.event
+            // What the gate looks up for an approver is nobody's request.
+            && decided.looked_up_for.is_none()
+        {
+            let kubectl = decided.actor.user_agent.starts_with("kubectl/");
+            let dangerous =
+                decided.decision == "allow" && matches!(decided.risk.as_str(), "R4" | "R5");
+            counts.decisions += 1;
+            counts.kubectl += u64::from(kubectl);
+            counts.kubectl_named += u64::from(kubectl && decided.invocation.is_some());
+            counts.dangerous += u64::from(dangerous);
+            counts.dangerous_approved += u64::from(dangerous && decided.approval.is_some());
+        }
+    }
+    Some(counts)
+}
+
+#[cfg(test)]
+mod tests {
+    use kubestile_control::api;
+
+    use super::*;
+
+    #[test]
+    fn what_the_gate_says_is_what_the_assessor_reads() {
+        let fault = api::GrantFault {
+            grant: "g-1".to_owned(),
+            holder: "ana".to_owned(),
+            fault: "nobody approved it".to_owned(),
+        };
+        let said = api::GateFacts {
+            version: "1".to_owned(),
+            now: kubestile_core::Timestamp::from_secs(1),
+            clusters: vec![api::ClusterFacts {
+                name: "prod".parse().unwrap(),
+                url: "https://gate/clusters/prod".to_owned(),
+                server: "https://10.0.0.10:6443".to_owned(),
+                mode: "constrained".to_owned(),
+            }],
+            policies: api::PolicyFacts {
+                version: "ab".to_owned(),
+                count: 7,
+                own: 1,
+                context: vec!["risk".to_owned()],
+                holds: vec![kubestile_core::PolicyId::new("delete-needs-approval")],
+            },
+            sessions: api::SessionFacts {
+                live: 3,
+                people: vec![(kubestile_core::identity::Assurance::PhishingResistant, 2)],
+                session_seconds: 28_800,
+                certificate_seconds: 3600,
+                token_seconds: 3600,
+            },
+            standing: api::StandingFacts {
+                people: 1,
+                functions: vec![("ana".to_owned(), "operator:shop".parse().unwrap())],
+                truncated: true,
+            },
+            grants: api::GrantFacts {
+                total: 9,
+                live: 1,
+                pipelines: 2,
+                break_glass: 3,
+                expired: 4,
+                lacking: vec![fault.clone()],
+                unbound: vec![fault.clone()],
+                unreviewed: vec![fault],
+                to_review: 5,
+                more: 6,
+            },
+            ticket_systems: true,
+            channels: 2,
+            messages_sent: 11,
+            pipelines: true,
+            streams_judged_every: 30,
+            records_streams: false,
+            scores_risk: false,
+            log: api::LogFacts {
+                size: 1,
+                sealed: 1,
+                failed: None,
+                vkey: "k".to_owned(),
+            },
+        };
+        let said = serde_json::to_value(&said).unwrap();
+        let read: GateFacts = serde_json::from_value(said.clone()).unwrap();
+        // Nothing of what it reads fell back to a default.
+        fn is_within(part: &serde_json::Value, whole: &serde_json::Value) {
+            match (part, whole) {
+                (serde_json::Value::Object(part), serde_json::Value::Object(whole)) => {
+                    for (key, value) in part {
+                        is_within(value, whole.get(key).unwrap_or_else(|| panic!("{key}")));
+                    }
+                }
+                (serde_json::Value::Array(part), serde_json::Value::Array(whole)) => {
+                    assert_eq!(part.len(), whole.len());
+                    part.iter().zip(whole).for_each(|(p, w)| is_within(p, w));
+                }
+                _ => assert_eq!(part, whole),
+            }
+        }
+        is_within(&serde_json::to_value(&read).unwrap(), &said);
+        assert!(
+            gate(read, |name| name == "prod")
+                .clusters
+                .iter()
+                .all(|c| c.served)
+        );
+    }
 }
