@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use kubestile_rbac::Rule;
 
 use crate::snapshot::{
-    ApiServer, Binding, ClusterEntry, ConfigFile, Gate, GateCluster, GateFacts, Kubeconfig,
-    ObjectRef, Role, Snapshot, Subject, UserEntry,
+    ApiServer, Binding, ClusterEntry, ClusterFacts, ConfigFile, Gate, GateCluster, GateFacts,
+    Kubeconfig, ObjectRef, Role, Snapshot, Subject, UserEntry,
 };
 use crate::stock;
 use crate::verdict::{Change, Evidence, Undecided};
@@ -150,23 +150,49 @@ impl<'a> Facts<'a> {
     /// Why there is none.
     pub fn gate(&self) -> Result<&'a Gate, Undecided> {
         let gate = self.snapshot.gate.get()?;
-        let server = self.snapshot.cluster.server.trim_end_matches('/');
-        // A kubeconfig of a login leads to the gate, one of an administrator to the API server.
-        let is_this = |c: &GateCluster| {
-            [&c.server, &c.url]
-                .iter()
-                .any(|u| !u.is_empty() && u.trim_end_matches('/') == server)
-        };
-        if gate.clusters.iter().any(|c| c.served && is_this(c)) {
+        let served = |c: &&GateCluster| c.served && self.is_this(&c.url, &c.server);
+        if gate.clusters.iter().any(|c| served(&c)) {
+            self.is_plausible(gate)?;
             return Ok(gate);
         }
-        Err(Undecided(
-            "the gate does not serve this cluster: `kubestile cluster add` puts it before the cluster"
+        Err(Undecided(match gate.clusters_more {
+            0 => "the gate does not serve this cluster: `kubestile cluster add` puts it before the cluster"
                 .to_owned(),
-        ))
+            more => format!("the gate names {} of its clusters, this one is not among them, and {more} more", gate.clusters.len()),
+        }))
     }
 
-    /// What the gate proves of itself, if it serves this cluster.
+    /// Whether a cluster of the gate is this one. A kubeconfig of a login leads to the gate, one of an
+    /// administrator to the API server.
+    fn is_this(&self, url: &str, server: &str) -> bool {
+        let this = self.snapshot.cluster.server.trim_end_matches('/');
+        [url, server]
+            .iter()
+            .any(|u| !u.is_empty() && u.trim_end_matches('/') == this)
+    }
+
+    /// A gate elsewhere can say what it likes. It cannot serve a cluster where nobody may act as somebody else.
+    fn is_plausible(&self, gate: &Gate) -> Result<(), Undecided> {
+        let Ok(grants) = self.grants() else {
+            return Ok(());
+        };
+        let acts = |g: &Grant<'_>| {
+            let verbs = g.rules().iter().flat_map(|r| &r.verbs);
+            g.who != Who::Component
+                && verbs
+                    .into_iter()
+                    .any(|v| v == "*" || v.starts_with("impersonate"))
+        };
+        if !gate.remote || grants.iter().any(acts) {
+            return Ok(());
+        }
+        Err(Undecided(format!(
+            "the gate at {} says that it serves this cluster, but the cluster lets nobody act as somebody else, as a gate must",
+            gate.place
+        )))
+    }
+
+    /// What the gate says of itself, if it serves this cluster.
     ///
     /// # Errors
     /// Why that is not known.
@@ -178,6 +204,17 @@ impl<'a> Facts<'a> {
                     .to_owned(),
             )
         })
+    }
+
+    /// What the gate says of this cluster.
+    ///
+    /// # Errors
+    /// Why that is not known.
+    pub fn gate_cluster(&self) -> Result<&'a ClusterFacts, Undecided> {
+        let all = &self.gate_facts()?.clusters;
+        all.iter()
+            .find(|c| self.is_this(&c.url, &c.server))
+            .ok_or_else(|| Undecided("the gate says nothing of this cluster".to_owned()))
     }
 
     /// Users of kubeconfigs on this machine that lead to this cluster, with their files.

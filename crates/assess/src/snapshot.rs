@@ -27,10 +27,10 @@ pub use machine::{
     UserEntry,
 };
 pub use objects::{
-    Binding, Csr, CsrCondition, CsrSpec, CsrStatus, Engine, MatchResources, Meta, NamedRules,
-    Namespace, ObjectRef, Operations, Policy, PolicyBinding, PolicyBindingSpec, PolicySpec, Role,
-    RoleRef, SecretMeta, Selector, ServiceAccount, Subject, Webhook, WebhookConfiguration,
-    WebhookKind,
+    Binding, Csr, CsrCondition, CsrSpec, CsrStatus, DRILLED, Engine, MatchResources, Meta,
+    NamedRules, Namespace, ObjectRef, Operations, Policy, PolicyBinding, PolicyBindingSpec,
+    PolicySpec, Role, RoleRef, SecretMeta, Selector, ServiceAccount, Subject, Webhook,
+    WebhookConfiguration, WebhookKind,
 };
 
 /// The form of the document; another one is refused.

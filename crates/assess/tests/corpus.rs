@@ -24,8 +24,8 @@ const STOCK: &str = include_str!("../testdata/kubeadm-1.36.json");
 const UNDECIDED: &[&str] = &[
     "S0-15", "S1-14", "S1-15", "S1-16", "S1-18", "S2-21", "S2-22", "S2-24", "S3-09", "S3-15",
     "S3-20", "S4-05", "S4-06", "S4-09", "S4-11", "S4-14",
-    // A running gate of this release decides them in one direction only.
-    "S3-17", "S3-19", "S4-04", "S4-07", "S4-10", "S4-13",
+    // A running gate decides them in one direction only: what it lacks, or what it always has.
+    "S4-10", "S4-13",
     // One machine's files can show the finding; only the audit log shows that there is none.
     "S0-01", "S1-08", "S1-09",
 ];
@@ -177,10 +177,29 @@ fn apply(snapshot: &mut Value, step: &str) {
         "gate" => {
             let facts: Value = serde_json::from_str(rest).unwrap();
             let server = snapshot["cluster"]["server"].clone();
+            let mut facts = facts;
+            if let Some(cluster) = facts.get("clusters").and_then(|c| c.get(0)) {
+                let mut cluster = cluster.clone();
+                cluster["server"] = server.clone();
+                facts["clusters"] = json!([cluster]);
+            }
             snapshot["gate"] = json!({ "known": {
                 "clusters": [{ "name": "c", "server": server, "served": true }],
                 "facts": facts,
             } });
+        }
+        // A sealed way in, and when it was last tried.
+        "sealed" => {
+            let mut meta = json!({ "name": "kubestile-break-glass" });
+            if !rest.is_empty() {
+                meta["annotations"] = json!({ "kubestile.dev/break-glass-drilled": rest, "other": { "not": "kept" } });
+            }
+            let binding = json!({
+                "metadata": meta,
+                "roleRef": { "kind": "ClusterRole", "name": "cluster-admin" },
+                "subjects": [{ "kind": "Group", "name": "kubestile-break-glass:opened:00112233" }],
+            });
+            push(snapshot, "/rbac/clusterRoleBindings/known", binding);
         }
         // The latest requests in that gate's log.
         "requests" => {

@@ -254,6 +254,18 @@ fn settings(config: &Config, url: &GateUrl) -> kubestile_control::Settings {
         token_ttl: ttl(lifetimes.certificate),
         code_ttl: ttl(lifetimes.code),
         streams_judged_every: ttl(kubestile_gateway::stream::JUDGED_AGAIN),
+        records_streams: kubestile_gateway::stream::RECORDED,
+        scores_risk: kubestile_gateway::decide::SCORED,
+        holds: kubestile_control::HoldWords {
+            usual: config.settings.holds.usual.as_str(),
+            clusters: config
+                .settings
+                .holds
+                .modes
+                .iter()
+                .map(|(name, mode)| (name.clone(), mode.as_str()))
+                .collect(),
+        },
         sessions_per_person: config.sessions_per_person,
         public_url: url.to_string(),
         configured_clusters: config.clusters.iter().map(|c| c.name.clone()).collect(),

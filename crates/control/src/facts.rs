@@ -17,7 +17,7 @@ use crate::caller::Caller;
 use crate::error::ApiError;
 use crate::state::App;
 
-/// As many entries as each list has at most.
+/// As many entries as each list has at most; what is beyond is counted.
 const LIST_LIMIT: usize = 50;
 /// The longest life of a person's grant that needs no explanation.
 const LONG: Ttl = Ttl::from_secs(8 * 3600);
@@ -50,10 +50,12 @@ fn facts(app: &App) -> GateFacts {
     let now = app.now();
     let outside = app.outside.status();
     let sent = |sum: u64, channel: &crate::api::ChannelStatus| sum.saturating_add(channel.sent);
+    let (clusters, clusters_more) = clusters(app, now);
     GateFacts {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         now,
-        clusters: clusters(app),
+        clusters,
+        clusters_more,
         policies: policies(app),
         sessions: sessions(app, now),
         standing: standing(app),
@@ -63,27 +65,55 @@ fn facts(app: &App) -> GateFacts {
         messages_sent: outside.notifications.iter().fold(0, sent),
         pipelines: !app.outside.issuers.is_empty(),
         streams_judged_every: app.settings.streams_judged_every.as_secs(),
-        records_streams: false,
-        scores_risk: false,
+        records_streams: app.settings.records_streams,
+        scores_risk: app.settings.scores_risk,
         log: LogFacts {
             size: app.audit.size(),
             sealed: app.audit.sealed(),
-            failed: app.audit.failed().map(|failure| failure.to_string()),
+            // Why not is for the administrator: it names places on the machine.
+            writable: app.audit.failed().is_none(),
             vkey: app.audit.vkey(),
         },
     }
 }
 
-fn clusters(app: &App) -> Vec<ClusterFacts> {
-    let all = app.store.clusters();
-    all.iter()
-        .map(|c| ClusterFacts {
-            name: c.name.clone(),
-            url: app.cluster_url(&c.name),
-            server: c.server.clone(),
-            mode: c.mode.clone(),
-        })
-        .collect()
+/// What is known of each cluster, and how many are left out. Of one that only the configuration names, the address of
+/// its API server is not known here.
+fn clusters(app: &App, now: Timestamp) -> (Vec<ClusterFacts>, u64) {
+    let (kept, set, status) = (app.store.clusters(), (app.policies)(), (app.status)());
+    let configured = app.settings.configured_clusters.iter();
+    let all: Vec<_> = kept
+        .iter()
+        .map(|c| (&c.name, c.server.as_str(), c.mode.as_str()))
+        .chain(configured.map(|name| (name, "", "")))
+        .collect();
+    let facts = all.iter().take(LIST_LIMIT).map(|(name, server, mode)| {
+        let tried = set.trial(name, now);
+        ClusterFacts {
+            name: (*name).clone(),
+            url: app.cluster_url(name),
+            server: (*server).to_owned(),
+            mode: (*mode).to_owned(),
+            served: served(&status, name.as_str()),
+            hold: app.settings.holds.mode(name).to_owned(),
+            trials: tried.dangerous,
+            unheld: tried.unheld,
+            weakest_login: tried.weakest_login,
+        }
+    });
+    (facts.collect(), count(all.len().saturating_sub(LIST_LIMIT)))
+}
+
+/// Whether the process says that it serves a cluster.
+fn served(status: &serde_json::Value, name: &str) -> Option<bool> {
+    let clusters = status.get("clusters")?.as_array()?;
+    let text = |cluster: &serde_json::Value, key: &str| {
+        cluster.get(key).and_then(|v| v.as_str()).map(str::to_owned)
+    };
+    let this = clusters
+        .iter()
+        .find(|c| text(c, "name").as_deref() == Some(name))?;
+    Some(text(this, "state")?.starts_with("serving"))
 }
 
 fn policies(app: &App) -> PolicyFacts {
@@ -93,15 +123,17 @@ fn policies(app: &App) -> PolicyFacts {
         .map(|s| s.name)
         .collect();
     let all: Vec<_> = set.policies().collect();
-    let holds = all
+    let mut holds = all
         .iter()
-        .filter(|p| p.satisfy.contains(&Obligation::Approval));
+        .filter(|p| p.satisfy.contains(&Obligation::Approval))
+        .map(|p| p.id.clone());
     PolicyFacts {
         version: set.version().to_owned(),
         count: all.len(),
         own: all.iter().filter(|p| !base.contains(&p.file)).count(),
         context: set.context().map(str::to_owned).collect(),
-        holds: holds.take(LIST_LIMIT).map(|p| p.id.clone()).collect(),
+        holds: holds.by_ref().take(LIST_LIMIT).collect(),
+        holds_more: count(holds.count()),
     }
 }
 
@@ -135,7 +167,7 @@ fn standing(app: &App) -> StandingFacts {
     StandingFacts {
         people: count(people.len()),
         functions,
-        truncated: pairs.next().is_some(),
+        more: count(pairs.count()),
     }
 }
 
@@ -154,6 +186,7 @@ fn grants(app: &App, now: Timestamp) -> GrantFacts {
         }
         if grant.origin == Origin::BreakGlass {
             facts.break_glass += 1;
+            facts.last_break_glass = facts.last_break_glass.max(Some(grant.starts));
             let due = grant.starts.plus(REVIEWED_WITHIN);
             let late = grant.reviewed.as_ref().map_or(now, |r| r.at) > due;
             facts.to_review += u64::from(grant.needs_review() && !late);

@@ -42,7 +42,7 @@ pub use outside::{Outside, OutsideConfig, OutsideError};
 pub use router::{admin_router, router};
 pub use socket::{AdminSocket, serve_admin};
 pub use state::{
-    Clock, ClusterChange, ClusterHook, ControlState, PolicyHook, Settings, StatusHook,
+    Clock, ClusterChange, ClusterHook, ControlState, HoldWords, PolicyHook, Settings, StatusHook,
 };
 
 #[cfg(test)]

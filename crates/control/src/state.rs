@@ -1,5 +1,6 @@
 //! What the handlers work with.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -72,6 +73,12 @@ pub struct Settings {
     pub token_ttl: Ttl,
     /// How often the data plane judges an open stream again at least.
     pub streams_judged_every: Ttl,
+    /// Whether the data plane keeps what passes in a stream.
+    pub records_streams: bool,
+    /// Whether the data plane's decisions carry a score of their session's risk.
+    pub scores_risk: bool,
+    /// What becomes of requests that need an approval.
+    pub holds: HoldWords,
     /// How long somebody who asks for a grant waits for an answer.
     pub ask_ttl: Ttl,
     /// How long a login code can be used.
@@ -95,6 +102,9 @@ impl Default for Settings {
             certificate_ttl: Ttl::from_secs(3600),
             token_ttl: Ttl::from_secs(3600),
             streams_judged_every: Ttl::from_secs(30),
+            records_streams: false,
+            scores_risk: false,
+            holds: HoldWords::default(),
             ask_ttl: Ttl::from_secs(3600),
             code_ttl: Ttl::from_secs(600),
             sessions_per_person: 50,
@@ -103,6 +113,31 @@ impl Default for Settings {
             failed_logins_per_source: 10,
             failed_logins: 600,
         }
+    }
+}
+
+/// What becomes of requests that need an approval, as the configuration words it: `wait`, `refuse`, `retry-after`.
+#[derive(Debug, Clone)]
+pub struct HoldWords {
+    /// Where nothing else is said.
+    pub usual: &'static str,
+    /// Clusters where it is another one.
+    pub clusters: BTreeMap<ClusterName, &'static str>,
+}
+
+impl Default for HoldWords {
+    fn default() -> Self {
+        Self {
+            usual: "wait",
+            clusters: BTreeMap::new(),
+        }
+    }
+}
+
+impl HoldWords {
+    /// For one cluster.
+    pub fn mode(&self, cluster: &ClusterName) -> &'static str {
+        self.clusters.get(cluster).copied().unwrap_or(self.usual)
     }
 }
 

@@ -12,6 +12,10 @@ use kubestile_policy::PolicySet;
 
 use crate::gate::Gate;
 
+/// Whether a decision carries a score of its session's risk. It carries the class of its request (`RiskClass`), which
+/// is the same for everybody: whoever adds a score says so here, and assessments believe it.
+pub const SCORED: bool = false;
+
 /// The decision of the policies in force.
 pub fn decide(
     gate: &Gate,

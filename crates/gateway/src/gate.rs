@@ -86,6 +86,17 @@ pub enum HoldMode {
     RetryAfter,
 }
 
+impl HoldMode {
+    /// As the configuration words it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Wait => "wait",
+            Self::Refuse => "refuse",
+            Self::RetryAfter => "retry-after",
+        }
+    }
+}
+
 /// How requests are held.
 #[derive(Debug, Clone)]
 pub struct Holds {

@@ -31,6 +31,9 @@ pub struct Trust(Pin<Box<dyn Future<Output = Over> + Send>>);
 
 /// How long a stream goes on before it is judged again in any case: policies may look at the clock.
 pub const JUDGED_AGAIN: Duration = Duration::from_secs(30);
+/// Whether what passes in a stream is kept. [`relay`] counts bytes and looks at frames, and keeps nothing: whoever
+/// adds a recorder says so here, and assessments believe it.
+pub const RECORDED: bool = false;
 
 impl Trust {
     /// Of a request that is about to be forwarded.

@@ -129,7 +129,7 @@ impl PolicySet {
 }
 
 /// The people, groups and job functions that a policy names, by kind and name.
-fn named(policy: &Loaded) -> impl Iterator<Item = (&str, &str)> {
+pub(crate) fn named(policy: &Loaded) -> impl Iterator<Item = (&str, &str)> {
     policy.literals.iter().filter_map(|uid| {
         let kind = ["User", "Group", "JobFunction"]
             .into_iter()

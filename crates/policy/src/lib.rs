@@ -23,6 +23,7 @@ mod remedy;
 mod scope;
 mod slice;
 mod source;
+mod trial;
 mod vocabulary;
 
 pub use ask::Asking;
@@ -31,3 +32,4 @@ pub use explain::{Considered, Explanation, Verdict};
 pub use lint::Warning;
 pub use load::{Effect, LoadError, PolicySet, PolicySummary, Problem};
 pub use source::{SCHEMA, Source, base_sources, base_tests};
+pub use trial::Tried;

@@ -329,8 +329,9 @@ fn is_by_name(selector: &Selector) -> bool {
 
 /// S3-05
 pub(super) fn connect(facts: &Facts<'_>) -> Judged {
-    if facts.gate().is_ok() {
-        return Ok(Verdict::pass("the gate judges exec, attach, port-forward and proxy").sure(70));
+    if let Ok(gate) = facts.gate() {
+        let text = "the gate judges exec, attach, port-forward and proxy";
+        return Ok(super::gate::vouched(gate, Verdict::pass(text).sure(70)));
     }
     covered(
         facts,
@@ -347,8 +348,9 @@ pub(super) fn connect(facts: &Facts<'_>) -> Judged {
 
 /// S3-06
 pub(super) fn delete(facts: &Facts<'_>) -> Judged {
-    if facts.gate().is_ok() {
-        return Ok(Verdict::pass("the gate judges every delete").sure(70));
+    if let Ok(gate) = facts.gate() {
+        let text = "the gate judges every delete";
+        return Ok(super::gate::vouched(gate, Verdict::pass(text).sure(70)));
     }
     covered(
         facts,

@@ -600,7 +600,10 @@ pub(super) fn signed_certificates(facts: &Facts<'_>) -> Judged {
 pub(super) fn pipelines(facts: &Facts<'_>) -> Judged {
     if facts.gate_facts().is_ok_and(|gate| gate.pipelines) {
         let text = "pipelines log in at the gate with the identity of their run";
-        return Ok(Verdict::pass(text).sure(80));
+        return Ok(super::gate::vouched(
+            facts.gate()?,
+            Verdict::pass(text).sure(80),
+        ));
     }
     let (file, list) = match known_issuers(facts) {
         Ok(found) => found,

@@ -128,7 +128,7 @@ pub(super) const CONTROLS: &[Control] = &[
         why: "a stolen session looks like its owner",
         remedy: "a policy pack",
         maps: &["CISA Risk"],
-        check: gate::context,
+        check: |facts| gate::by(facts, gate::context),
     },
     Control {
         id: "S3-12",
@@ -183,7 +183,7 @@ pub(super) const CONTROLS: &[Control] = &[
         why: "single requests do not tell a story",
         remedy: "pass the header on",
         maps: &["model text"],
-        check: gate::invocations,
+        check: |facts| gate::by(facts, gate::invocations),
     },
     Control {
         id: "S3-17",
@@ -194,7 +194,7 @@ pub(super) const CONTROLS: &[Control] = &[
         why: "what was typed is not known",
         remedy: "a recorder",
         maps: &["ATT&CK T1609"],
-        check: gate::recordings,
+        check: |facts| gate::by(facts, gate::recordings),
     },
     Control {
         id: "S3-18",
@@ -216,7 +216,7 @@ pub(super) const CONTROLS: &[Control] = &[
         why: "a shell outlives the session",
         remedy: "a gate",
         maps: &["NIST 800-207 tenet 6"],
-        check: gate::streams,
+        check: |facts| gate::by(facts, gate::streams),
     },
     Control {
         id: "S3-20",
@@ -233,8 +233,9 @@ pub(super) const CONTROLS: &[Control] = &[
 
 /// S3-08
 fn decision_point(facts: &Facts<'_>) -> Judged {
-    if facts.gate().is_ok() {
-        return Ok(Verdict::pass("the gate decides each request that comes through it").sure(80));
+    if let Ok(gate) = facts.gate() {
+        let text = "the gate decides each request that comes through it";
+        return Ok(gate::vouched(gate, Verdict::pass(text).sure(80)));
     }
     // Without the file there is no webhook authorizer but the legacy one, which caches for minutes.
     let file = match facts.api_server()?.value("authorization-config") {
@@ -263,7 +264,7 @@ fn decision_point(facts: &Facts<'_>) -> Judged {
             Class::Gate,
             "this cluster",
             "",
-            "no gate on this machine serves it, and no webhook authorizer is known",
+            "no gate is known to serve it, and no webhook authorizer is",
         ))
         .sure(80)
         .mend(|| {

@@ -27,7 +27,7 @@ pub(super) const CONTROLS: &[Control] = &[
         why: "access that nobody can explain",
         remedy: "grants of the gate",
         maps: &["MS M9006"],
-        check: gate::explained,
+        check: |facts| gate::by(facts, gate::explained),
     },
     Control {
         id: "S4-03",
@@ -49,7 +49,7 @@ pub(super) const CONTROLS: &[Control] = &[
         why: "an odd request looks like any other",
         remedy: "a scorer",
         maps: &["CISA Risk"],
-        check: gate::scores,
+        check: |facts| gate::by(facts, gate::scores),
     },
     Control {
         id: "S4-05",
@@ -82,7 +82,7 @@ pub(super) const CONTROLS: &[Control] = &[
         why: "a right that ends some time",
         remedy: "the authorizer's own clock",
         maps: &["kubernetes#87433"],
-        check: gate::on_time,
+        check: |facts| gate::by(facts, gate::on_time),
     },
     Control {
         id: "S4-08",
@@ -93,7 +93,7 @@ pub(super) const CONTROLS: &[Control] = &[
         why: "any run can use it",
         remedy: "federated policy",
         maps: &["CISA Automation"],
-        check: gate::bound_to_runs,
+        check: |facts| gate::by(facts, gate::bound_to_runs),
     },
     Control {
         id: "S4-09",
@@ -115,7 +115,7 @@ pub(super) const CONTROLS: &[Control] = &[
         why: "certificates cannot be revoked",
         remedy: "the gate's sessions",
         maps: &["kubernetes#18982"],
-        check: gate::kill_switch,
+        check: |facts| gate::by(facts, gate::kill_switch),
     },
     Control {
         id: "S4-11",
@@ -148,7 +148,7 @@ pub(super) const CONTROLS: &[Control] = &[
         why: "one person can switch it all off",
         remedy: "signed policies",
         maps: &["NIST 800-207 PA"],
-        check: gate::policy_changes,
+        check: |facts| gate::by(facts, gate::policy_changes),
     },
     Control {
         id: "S4-14",

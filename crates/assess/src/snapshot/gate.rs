@@ -1,5 +1,6 @@
 //! What a gate before the cluster proves of itself.
 
+use kubestile_core::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// A gate.
@@ -8,8 +9,15 @@ use serde::{Deserialize, Serialize};
 pub struct Gate {
     /// Its version.
     pub version: String,
+    /// Where it was asked: the directory of one on this machine, or the URL of a login.
+    pub place: String,
+    /// Whether it is on another machine: then all that is known of it is its own word, from whoever holds the
+    /// key that the login trusts.
+    pub remote: bool,
     /// Its clusters.
     pub clusters: Vec<GateCluster>,
+    /// How many more it has.
+    pub clusters_more: u64,
     /// What it proves of itself; none if it does not show that to whoever asked.
     pub facts: Option<GateFacts>,
     /// Its log.
@@ -72,6 +80,8 @@ pub struct GateFacts {
     pub version: String,
     /// Its clusters.
     pub clusters: Vec<ClusterFacts>,
+    /// How many clusters it has beyond those.
+    pub clusters_more: u64,
     /// Its policies.
     pub policies: PolicyFacts,
     /// Its sessions.
@@ -104,6 +114,16 @@ pub struct ClusterFacts {
     pub server: String,
     /// `legacy` or `constrained`.
     pub mode: String,
+    /// Whether it is served now, if the gate says.
+    pub served: Option<bool>,
+    /// What becomes of a request that needs an approval: `wait`, `refuse`, `retry-after`.
+    pub hold: String,
+    /// How many dangerous requests the policies in force were tried with; 0 if they were not.
+    pub trials: u64,
+    /// Those of them that pass without a second person.
+    pub unheld: Vec<String>,
+    /// The weakest login with which somebody may do anything; none if nobody may.
+    pub weakest_login: Option<String>,
 }
 
 /// The policies in force.
@@ -120,6 +140,8 @@ pub struct PolicyFacts {
     pub context: Vec<String>,
     /// Those that an approval satisfies.
     pub holds: Vec<String>,
+    /// How many of those there are beyond the ones that are listed.
+    pub holds_more: u64,
 }
 
 /// Sessions that hold, and lifetimes in seconds.
@@ -144,8 +166,8 @@ pub struct StandingFacts {
     pub people: u64,
     /// Who has which.
     pub functions: Vec<(String, String)>,
-    /// Whether there are more.
-    pub truncated: bool,
+    /// How many there are beyond those.
+    pub more: u64,
 }
 
 /// Grants that are kept.
@@ -158,6 +180,8 @@ pub struct GrantFacts {
     pub pipelines: u64,
     /// How many were taken in an emergency.
     pub break_glass: u64,
+    /// When the latest of those began, in microseconds since the Unix epoch.
+    pub last_break_glass: Option<Timestamp>,
     /// How many have expired.
     pub expired: u64,
     /// Those that lack a ticket, an approver or an early end.
@@ -168,6 +192,8 @@ pub struct GrantFacts {
     pub unreviewed: Vec<GrantFault>,
     /// Those of emergencies that wait for a review.
     pub to_review: u64,
+    /// How many are at fault beyond those that are listed.
+    pub more: u64,
 }
 
 /// What a grant lacks.
@@ -180,4 +206,98 @@ pub struct GrantFault {
     pub holder: String,
     /// What is wrong.
     pub fault: String,
+}
+
+/// Entries of each list that are kept of what a gate says, and characters of each word.
+const KEPT: usize = 100;
+const WORD: usize = 300;
+
+impl GateFacts {
+    /// The same within bounds, whoever said it: what is cut off a list is counted.
+    #[must_use]
+    pub fn bounded(mut self) -> Self {
+        cut(&mut self.clusters, &mut self.clusters_more);
+        for cluster in &mut self.clusters {
+            cluster.unheld.truncate(KEPT);
+            let words = [
+                &mut cluster.name,
+                &mut cluster.url,
+                &mut cluster.server,
+                &mut cluster.mode,
+                &mut cluster.hold,
+            ];
+            words
+                .into_iter()
+                .chain(&mut cluster.unheld)
+                .chain(&mut cluster.weakest_login)
+                .for_each(clip);
+        }
+        cut(&mut self.policies.holds, &mut self.policies.holds_more);
+        self.policies.context.truncate(KEPT);
+        self.sessions.people.truncate(KEPT);
+        cut(&mut self.standing.functions, &mut self.standing.more);
+        let (grants, policies) = (&mut self.grants, &mut self.policies);
+        for list in [
+            &mut grants.lacking,
+            &mut grants.unbound,
+            &mut grants.unreviewed,
+        ] {
+            cut(list, &mut grants.more);
+            for fault in list {
+                for word in [&mut fault.grant, &mut fault.holder, &mut fault.fault] {
+                    clip(word);
+                }
+            }
+        }
+        let words = policies.holds.iter_mut().chain(&mut policies.context);
+        words
+            .chain([&mut self.version, &mut policies.version])
+            .chain(self.sessions.people.iter_mut().map(|(kind, _)| kind))
+            .for_each(clip);
+        for (person, function) in &mut self.standing.functions {
+            clip(person);
+            clip(function);
+        }
+        self
+    }
+}
+
+fn cut<T>(list: &mut Vec<T>, more: &mut u64) {
+    let over = list.len().saturating_sub(KEPT);
+    *more = more.saturating_add(u64::try_from(over).unwrap_or(u64::MAX));
+    list.truncate(KEPT);
+}
+
+fn clip(word: &mut String) {
+    if word.len() > WORD {
+        *word = word.chars().take(WORD / 4).collect::<String>() + "…";
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_gate_says_is_kept_within_bounds_and_counted() {
+        let cluster = ClusterFacts {
+            name: "x".repeat(10_000),
+            unheld: vec!["y".repeat(10_000); 10_000],
+            ..ClusterFacts::default()
+        };
+        let facts = GateFacts {
+            clusters: vec![cluster; 300],
+            standing: StandingFacts {
+                functions: vec![("ana".to_owned(), "viewer".to_owned()); 150],
+                more: u64::MAX,
+                ..StandingFacts::default()
+            },
+            ..GateFacts::default()
+        }
+        .bounded();
+        assert_eq!((facts.clusters.len(), facts.clusters_more), (100, 200));
+        assert_eq!(facts.standing.more, u64::MAX);
+        let size = serde_json::to_string(&facts).unwrap().len();
+        assert!(size < 4_000_000, "{size}");
+    }
 }

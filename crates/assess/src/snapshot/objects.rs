@@ -16,6 +16,24 @@ where
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
 }
 
+/// Where a sealed way in notes when it was last tried.
+pub const DRILLED: &str = "kubestile.dev/break-glass-drilled";
+
+/// Of annotations the one of [`DRILLED`], if it is of a time's length.
+fn of_drills<'de, D>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    let mut all: BTreeMap<String, serde_json::Value> = or_default(deserializer)?;
+    let drilled = all.remove(DRILLED);
+    let text = drilled.as_ref().and_then(serde_json::Value::as_str);
+    let short = text.filter(|t| t.len() <= 64);
+    Ok(short
+        .map(|t| (DRILLED.to_owned(), t.to_owned()))
+        .into_iter()
+        .collect())
+}
+
 /// `metadata`, in part.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -31,6 +49,14 @@ pub struct Meta {
         deserialize_with = "or_default"
     )]
     pub labels: BTreeMap<String, String>,
+    /// On the binding of a sealed way in: when it was last tried, RFC 3339. No other annotation is kept: they can
+    /// hold whole objects.
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "of_drills"
+    )]
+    pub annotations: BTreeMap<String, String>,
     /// When it was made, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub creation_timestamp: Option<String>,

@@ -50,8 +50,7 @@ pub(crate) struct Source {
     /// Accepted findings, each with owner, reason and end (YAML)
     #[arg(long, value_name = "FILE")]
     pub(crate) exceptions: Option<PathBuf>,
-    /// The gate before it: its state directory on this machine, or its URL, where you are logged in with the
-    /// job function security [default: that of --dir, else your login]
+    /// The gate before it: its state directory, or the URL of a login [default: that of --dir]
     #[arg(long, value_name = "DIR|URL", conflicts_with_all = ["from", "dir"])]
     pub(crate) gate: Option<String>,
     #[command(flatten)]
@@ -82,6 +81,7 @@ Examples:
   kubestile assess -o html > report.html
   kubestile assess --save monday.json           and later: kubestile assess --from monday.json
   kubestile assess --audit-log /var/log/kubernetes/audit.log    and how people really came
+  kubestile assess --gate https://gate.example.com    and what the gate before it shows of itself
   kubestile assess explain S0-04
   kubestile assess diff monday.json friday.json
   kubestile assess --fail-below 1 -o junit      in a pipeline
@@ -127,7 +127,7 @@ pub(crate) enum Command {
         #[arg(long)]
         offline: bool,
         #[command(flatten)]
-        source: Source,
+        source: Box<Source>,
     },
     /// Say what has changed between two saved snapshots
     Diff {

@@ -18,6 +18,8 @@ pub struct GateFacts {
     pub now: Timestamp,
     /// The clusters behind the gate.
     pub clusters: Vec<ClusterFacts>,
+    /// How many clusters there are beyond those that are listed.
+    pub clusters_more: u64,
     /// The policies in force.
     pub policies: PolicyFacts,
     /// Sessions that hold, and how long what proves them lives.
@@ -26,9 +28,9 @@ pub struct GateFacts {
     pub standing: StandingFacts,
     /// Grants: job functions for a while.
     pub grants: GrantFacts,
-    /// Systems of tickets that grants can hang on.
+    /// Whether there are systems of tickets that grants can hang on.
     pub ticket_systems: bool,
-    /// Channels over which people are told, and how many messages were delivered since the start.
+    /// How many channels there are over which people are told.
     pub channels: usize,
     /// Messages delivered since the start.
     pub messages_sent: u64,
@@ -52,10 +54,20 @@ pub struct ClusterFacts {
     pub name: ClusterName,
     /// The URL for a kubeconfig: the gate's.
     pub url: String,
-    /// The API server's URL.
+    /// The API server's URL; empty for a cluster that only the configuration names.
     pub server: String,
-    /// How the gate impersonates there: `legacy` or `constrained`.
+    /// How the gate impersonates there: `legacy` or `constrained`; empty where `server` is.
     pub mode: String,
+    /// Whether the gate serves it now; not known where the process does not say.
+    pub served: Option<bool>,
+    /// What becomes of a request that needs an approval: `wait`, `refuse` or `retry-after`.
+    pub hold: String,
+    /// How many dangerous requests (R4, R5) the policies in force were tried with.
+    pub trials: usize,
+    /// Those of them that somebody may make without the approval of a second person, in words.
+    pub unheld: Vec<String>,
+    /// The weakest login with which somebody may do anything there; none if nobody may.
+    pub weakest_login: Option<Assurance>,
 }
 
 /// The policies in force.
@@ -72,6 +84,8 @@ pub struct PolicyFacts {
     pub context: Vec<String>,
     /// Those that an approval satisfies: they hold requests, or ask for a second person.
     pub holds: Vec<PolicyId>,
+    /// How many of those there are beyond the ones that are listed.
+    pub holds_more: u64,
 }
 
 /// Sessions that hold, and lifetimes.
@@ -98,8 +112,8 @@ pub struct StandingFacts {
     pub people: u64,
     /// Who has which, a pair each.
     pub functions: Vec<(String, JobFunction)>,
-    /// Whether there are more pairs than are listed.
-    pub truncated: bool,
+    /// How many pairs there are beyond those that are listed.
+    pub more: u64,
 }
 
 /// Grants that are kept, live ones and those that are over.
@@ -114,6 +128,8 @@ pub struct GrantFacts {
     pub pipelines: u64,
     /// How many were taken in an emergency.
     pub break_glass: u64,
+    /// When the latest of those began, in microseconds since the Unix epoch.
+    pub last_break_glass: Option<Timestamp>,
     /// How many have expired.
     pub expired: u64,
     /// Grants, other than those of emergencies, that lack something: what, for each.
@@ -148,8 +164,8 @@ pub struct LogFacts {
     pub size: u64,
     /// Records below its latest signed checkpoint.
     pub sealed: u64,
-    /// Why nothing can be written to it, if so: the gate then forwards nothing.
-    pub failed: Option<String>,
+    /// Whether it can be written to; if not, the gate forwards nothing.
+    pub writable: bool,
     /// Its public key, by which anybody can verify it.
     pub vkey: String,
 }

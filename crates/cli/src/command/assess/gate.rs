@@ -2,7 +2,7 @@
 //! login.
 
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use kubestile_assess::snapshot::{
     Gate, GateCluster, GateFacts, GateLog, GateRequests, Source, Why,
@@ -13,13 +13,15 @@ use kubestile_store::audit::read;
 
 use crate::args::StateDir;
 use crate::client::{Door, GateUrl};
-use crate::exit::{Fail, Outcome};
+use crate::exit::{Fail, Kind, Outcome};
 use crate::files;
 use crate::login::Login;
 use crate::serve::{ADMIN_SOCKET, AUDIT, Process};
 
 /// Records of the log that are counted, at most: the latest.
 const COUNTED: u64 = 200_000;
+/// How long a gate may take to say what it is.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Asks the gate that was named, else the one on this machine, else the one of a login.
 pub(super) async fn collect(named: Option<&str>, state: &StateDir) -> Source<Gate> {
@@ -65,13 +67,14 @@ async fn of_machine(dir: &Path) -> Outcome<Gate> {
     let door = Door::Admin(dir.join(ADMIN_SOCKET));
     let status: Status = door.get("/v1/status").await?;
     let process: Process = serde_json::from_value(status.process)?;
-    let facts: GateFacts = door.get("/v1/facts").await?;
+    let facts = shown(&door).await?;
     let served = |name: &str| {
         let mut all = process.clusters.iter();
         all.any(|c| c.name.as_str() == name && c.state.starts_with("serving"))
     };
     Ok(Gate {
         log: log(&dir.join(AUDIT)),
+        place: dir.display().to_string(),
         ..gate(facts, served)
     })
 }
@@ -85,10 +88,28 @@ async fn of_login(url: &str) -> Outcome<Gate> {
 }
 
 async fn asked(login: Login) -> Outcome<Gate> {
-    let certificate = login.certificate()?;
-    let door = login.door(certificate.as_ref())?;
-    // Whether it serves a cluster is seen by the requests that go through it.
-    Ok(gate(door.get("/v1/facts").await?, |_| true))
+    let certificate = crate::credential::current(&login).await?;
+    let door = login.door(Some(&certificate))?;
+    let facts = shown(&door).await?;
+    let says: Vec<String> = facts
+        .clusters
+        .iter()
+        .filter(|c| c.served == Some(true))
+        .map(|c| c.name.clone())
+        .collect();
+    Ok(Gate {
+        place: login.record().url.clone(),
+        remote: true,
+        ..gate(facts, |name| says.iter().any(|s| s == name))
+    })
+}
+
+/// What the gate at the door says of itself: in time, and within bounds.
+async fn shown(door: &Door) -> Outcome<GateFacts> {
+    let facts: GateFacts = tokio::time::timeout(PATIENCE, door.get("/v1/facts"))
+        .await
+        .map_err(|_| Fail::new(Kind::Unavailable, "no answer in time"))??;
+    Ok(facts.bounded())
 }
 
 fn gate(facts: GateFacts, served: impl Fn(&str) -> bool) -> Gate {
@@ -101,11 +122,12 @@ fn gate(facts: GateFacts, served: impl Fn(&str) -> bool) -> Gate {
                 url: c.url.clone(),
                 server: c.server.clone(),
                 served: served(&c.name),
-                constrained: Some(c.mode == "constrained"),
+                constrained: (!c.mode.is_empty()).then(|| c.mode == "constrained"),
             })
             .collect(),
+        clusters_more: facts.clusters_more,
         facts: Some(facts),
-        log: None,
+        ..Gate::default()
     }
 }
 
@@ -181,13 +203,20 @@ mod tests {
                 url: "https://gate/clusters/prod".to_owned(),
                 server: "https://10.0.0.10:6443".to_owned(),
                 mode: "constrained".to_owned(),
+                served: Some(true),
+                hold: "wait".to_owned(),
+                trials: 15,
+                unheld: vec!["change a node (R4)".to_owned()],
+                weakest_login: Some(kubestile_core::identity::Assurance::Code),
             }],
+            clusters_more: 8,
             policies: api::PolicyFacts {
                 version: "ab".to_owned(),
                 count: 7,
                 own: 1,
                 context: vec!["risk".to_owned()],
                 holds: vec![kubestile_core::PolicyId::new("delete-needs-approval")],
+                holds_more: 7,
             },
             sessions: api::SessionFacts {
                 live: 3,
@@ -199,13 +228,14 @@ mod tests {
             standing: api::StandingFacts {
                 people: 1,
                 functions: vec![("ana".to_owned(), "operator:shop".parse().unwrap())],
-                truncated: true,
+                more: 9,
             },
             grants: api::GrantFacts {
                 total: 9,
                 live: 1,
                 pipelines: 2,
                 break_glass: 3,
+                last_break_glass: Some(kubestile_core::Timestamp::from_secs(5)),
                 expired: 4,
                 lacking: vec![fault.clone()],
                 unbound: vec![fault.clone()],
@@ -223,7 +253,7 @@ mod tests {
             log: api::LogFacts {
                 size: 1,
                 sealed: 1,
-                failed: None,
+                writable: true,
                 vkey: "k".to_owned(),
             },
         };
