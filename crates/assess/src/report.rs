@@ -2,6 +2,7 @@
 
 pub mod html;
 pub mod junit;
+pub mod ocsf;
 pub mod sarif;
 pub mod terminal;
 

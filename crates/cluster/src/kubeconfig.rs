@@ -44,6 +44,15 @@ pub fn contexts(path: Option<&Path>) -> Result<Contexts, ClusterError> {
     })
 }
 
+/// The namespace of `context`, or of the current one, as kubectl takes it when none is named: `default` where the
+/// kubeconfig says nothing.
+///
+/// # Errors
+/// [`ClusterError`] if there is no kubeconfig, it cannot be understood, or it has no such context.
+pub fn namespace(path: Option<&Path>, context: Option<&str>) -> Result<String, ClusterError> {
+    Merged::read(&places(path)?)?.namespace(context)
+}
+
 /// What one context stands for.
 pub(crate) struct Resolved {
     pub(crate) context: String,
@@ -179,6 +188,7 @@ struct EnvVar {
 struct Context {
     cluster: String,
     user: Option<String>,
+    namespace: Option<String>,
 }
 
 /// All files together. The first file that defines a name wins.
@@ -226,15 +236,26 @@ impl Merged {
         }
     }
 
-    fn resolve(mut self, context: Option<&str>) -> Result<Resolved, ClusterError> {
+    /// `context`, or the current one, with its name.
+    fn context(&self, context: Option<&str>) -> Result<&(String, Context), ClusterError> {
         let names = || known(self.contexts.iter().map(|(name, _)| name));
         let name = context
-            .map(str::to_owned)
-            .or(self.current.take())
+            .or(self.current.as_deref())
             .ok_or_else(|| ClusterError::NoContext { known: names() })?;
-        let Some((_, context)) = self.contexts.iter().find(|(known, _)| *known == name) else {
-            return Err(unknown("context", &name, names()));
-        };
+        let mut all = self.contexts.iter();
+        all.find(|(known, _)| known == name)
+            .ok_or_else(|| unknown("context", name, names()))
+    }
+
+    fn namespace(&self, context: Option<&str>) -> Result<String, ClusterError> {
+        let (_, context) = self.context(context)?;
+        let named = context.namespace.as_deref().filter(|n| !n.is_empty());
+        Ok(named.unwrap_or("default").to_owned())
+    }
+
+    fn resolve(mut self, context: Option<&str>) -> Result<Resolved, ClusterError> {
+        let (name, context) = self.context(context)?;
+        let name = name.clone();
         let cluster_name = context.cluster.clone();
         let user_name = context.user.clone().unwrap_or_default();
         let clusters = known(self.clusters.keys());

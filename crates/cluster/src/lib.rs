@@ -30,5 +30,5 @@ mod upstream;
 
 pub use call::{Answer, Call};
 pub use error::{CallError, ClusterError, CredentialError};
-pub use kubeconfig::{Contexts, contexts};
+pub use kubeconfig::{Contexts, contexts, namespace};
 pub use upstream::{AccountCredential, RenewedToken, Upstream};

@@ -95,3 +95,89 @@ fn a_first_look_tells_of_a_binding_once() {
     // That the same three administrators may change things at any time is no news.
     assert!(shown.iter().all(|f| f.control != "S4-01"), "{shown:?}");
 }
+
+/// Attributes of the class and its objects, from <https://github.com/ocsf/ocsf-schema> at version 1.9.0:
+/// `events/base_event.json`, `events/findings/finding.json` and `compliance_finding.json`, `objects/metadata.json`,
+/// `product.json`, `finding_info.json`, `compliance.json`, `key_value_object.json`, `remediation.json`,
+/// `resource_details.json` with the `_resource.json` and `_entity.json` that it extends. A star marks what is required; of
+/// `product` and `resource_details` at least one of `name` and `uid` is.
+const OCSF: [(&str, &str); 8] = [
+    (
+        "",
+        "activity_id* activity_name category_uid* category_name class_uid* class_name type_uid* type_name severity_id* \
+         severity confidence_id confidence confidence_score time* message metadata* finding_info* compliance* resources \
+         remediation status_id status",
+    ),
+    ("metadata", "version* product* uid original_time log_name"),
+    ("product", "name* vendor_name version"),
+    ("finding_info", "uid* title desc created_time types"),
+    (
+        "compliance",
+        "control standards requirements desc category control_parameters status_id status status_code status_details",
+    ),
+    ("control_parameters", "name* value"),
+    ("resources", "uid name* type version data"),
+    ("remediation", "desc*"),
+];
+
+/// Every attribute is one of the schema's, and every required one is there.
+fn fits_ocsf(of: &str, value: &serde_json::Value) {
+    let (_, all) = OCSF.iter().find(|(name, _)| *name == of).unwrap();
+    let known: Vec<&str> = all.split(' ').map(|a| a.trim_end_matches('*')).collect();
+    let object = value.as_object().unwrap();
+    for required in all.split(' ').filter_map(|a| a.strip_suffix('*')) {
+        let there = object.get(required);
+        assert!(there.is_some_and(|v| !v.is_null()), "{of}: {required}");
+    }
+    for (name, inner) in object {
+        assert!(known.contains(&name.as_str()), "{of} has no {name}");
+        if !OCSF.iter().any(|(of, _)| of == name) {
+            continue;
+        }
+        match inner.as_array() {
+            Some(list) => list.iter().for_each(|one| fits_ocsf(name, one)),
+            None => fits_ocsf(name, inner),
+        }
+    }
+}
+
+#[test]
+fn every_line_of_ocsf_is_a_compliance_finding_of_the_documented_schema() {
+    let assessment = hostile();
+    let text = ocsf::lines(&assessment, "1");
+    let events: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(events.len(), assessment.findings.len());
+    let mut uids = std::collections::BTreeSet::new();
+    for (event, finding) in events.iter().zip(&assessment.findings) {
+        fits_ocsf("", event);
+        assert_eq!(
+            (&event["class_uid"], &event["category_uid"]),
+            (&serde_json::json!(2003), &serde_json::json!(2))
+        );
+        // By the schema: class_uid * 100 + activity_id.
+        assert_eq!(event["type_uid"], 200_301);
+        assert_eq!(event["metadata"]["version"], "1.9.0");
+        // Milliseconds since the Unix epoch.
+        assert_eq!(event["time"], 1_000);
+        let status = event["compliance"]["status_id"].as_u64().unwrap();
+        let expected = match finding.verdict.outcome {
+            Outcome::Pass => 1,
+            Outcome::Unknown => 2,
+            Outcome::Fail => 3,
+            Outcome::NotApplicable => 99,
+        };
+        assert_eq!(status, expected, "{}", finding.control);
+        // Nothing that is not wrong is an alert.
+        let severity = event["severity_id"].as_u64().unwrap();
+        assert_eq!(severity > 1, status == 3, "{}", finding.control);
+        assert!(uids.insert(event["finding_info"]["uid"].to_string()));
+    }
+    let admins = events
+        .iter()
+        .find(|e| e["finding_info"]["uid"] == "https://c\u{202e}/S0-11");
+    let places = admins.unwrap()["resources"].as_array().unwrap();
+    assert_eq!(places.len(), 1 + 3);
+}

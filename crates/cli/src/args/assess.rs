@@ -21,6 +21,8 @@ pub(crate) enum Report {
     Yaml,
     /// SARIF 2.1.0, for code scanning
     Sarif,
+    /// OCSF 1.9.0 Compliance Findings, a line each, for what collects findings
+    Ocsf,
     /// JUnit XML, for pipelines
     Junit,
     /// One page for a browser that needs nothing else
@@ -66,6 +68,9 @@ pub(crate) struct Logs {
     /// Directory of a gate's own log, as the second source
     #[arg(long, value_name = "DIR")]
     pub(crate) gate_log: Option<PathBuf>,
+    /// The gate's name for this cluster, if its log is of several
+    #[arg(long, value_name = "NAME", requires = "gate_log")]
+    pub(crate) cluster: Option<String>,
     /// Count only what came in since then: 2h, 30d, or a time
     #[arg(long, value_name = "TIME")]
     pub(crate) audit_since: Option<String>,

@@ -37,6 +37,17 @@ pub(crate) struct Rights {
     pub(crate) snapshot: Option<PathBuf>,
 }
 
+/// Where, as with kubectl.
+#[derive(Debug, Args)]
+pub(crate) struct Place {
+    /// Namespace [default: the context's, or `default` with --snapshot]
+    #[arg(short = 'n', long, value_name = "NAME", conflicts_with = "all")]
+    pub(crate) namespace: Option<String>,
+    /// In all namespaces
+    #[arg(short = 'A', long = "all-namespaces")]
+    pub(crate) all: bool,
+}
+
 /// Which audit logs.
 #[derive(Debug, Args)]
 pub(crate) struct From {
@@ -46,6 +57,9 @@ pub(crate) struct From {
     /// Directory of a gate's own log, as the second source
     #[arg(long, value_name = "DIR")]
     pub(crate) gate_log: Option<PathBuf>,
+    /// The gate's name for this cluster, if its log is of several
+    #[arg(long, value_name = "NAME", requires = "gate_log")]
+    pub(crate) cluster: Option<String>,
     /// Count only what came in since then: 2h, 30d, or a time
     #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<String>,
@@ -68,12 +82,8 @@ pub(crate) struct WhoCan {
     pub(crate) resource: String,
     /// Name of the object [default: any]
     pub(crate) name: Option<String>,
-    /// Namespace [default: default]
-    #[arg(short = 'n', long, value_name = "NAME", conflicts_with = "all")]
-    pub(crate) namespace: Option<String>,
-    /// In all namespaces at once
-    #[arg(short = 'A', long = "all-namespaces")]
-    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) place: Place,
     #[command(flatten)]
     pub(crate) rights: Rights,
     #[command(flatten)]
@@ -88,9 +98,8 @@ pub(crate) struct Can {
     /// Groups that they are in beside
     #[arg(long = "group", value_name = "NAME")]
     pub(crate) groups: Vec<String>,
-    /// Only what holds in this namespace
-    #[arg(short = 'n', long, value_name = "NAME")]
-    pub(crate) namespace: Option<String>,
+    #[command(flatten)]
+    pub(crate) place: Place,
     #[command(flatten)]
     pub(crate) rights: Rights,
     #[command(flatten)]

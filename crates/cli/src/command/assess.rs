@@ -8,7 +8,7 @@ use std::path::Path;
 
 use kubestile_assess::exception::Exceptions;
 use kubestile_assess::report::terminal::{self, Paint};
-use kubestile_assess::report::{html, junit, sarif};
+use kubestile_assess::report::{html, junit, ocsf, sarif};
 use kubestile_assess::{Assessment, Snapshot, catalog};
 use kubestile_cluster::collect::{self, Options, PROBES};
 use kubestile_cluster::{Upstream, contexts};
@@ -73,6 +73,10 @@ pub(super) fn print(assessment: &Assessment, format: Report) -> Outcome {
         Report::Sarif => {
             let document = sarif::document(assessment, env!("CARGO_PKG_VERSION"));
             output::value(Format::Json, &document)
+        }
+        Report::Ocsf => {
+            let text = ocsf::lines(assessment, env!("CARGO_PKG_VERSION"));
+            output::data(&output::escape_json(&text))
         }
         Report::Junit => output::data(&junit::document(assessment)),
         Report::Html => output::data(&html::page(assessment)),

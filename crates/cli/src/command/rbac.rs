@@ -15,7 +15,7 @@ use kubestile_rbac::{Identity, Policy, Scope};
 use super::assess::{current, logs, read};
 use super::block_on;
 use crate::args::assess::Logs;
-use crate::args::rbac::{From, Rbac, Rights};
+use crate::args::rbac::{From, Place, Rbac, Rights};
 use crate::clock::now;
 use crate::exit::{Fail, Kind, Outcome, chain};
 use crate::output;
@@ -54,6 +54,21 @@ fn snapshot(rights: &Rights) -> Outcome<Snapshot> {
     })
 }
 
+/// The namespace that is asked about, as kubectl takes it; none for all of them.
+fn namespace(place: &Place, rights: &Rights) -> Outcome<Option<String>> {
+    if place.all || place.namespace.is_some() {
+        return Ok(place.namespace.clone());
+    }
+    // A snapshot was taken by somebody, somewhere: no context of here says what was meant.
+    if rights.snapshot.is_some() {
+        return Ok(Some("default".to_owned()));
+    }
+    let kubeconfig = rights.kubeconfig.as_deref();
+    kubestile_cluster::namespace(kubeconfig, rights.context.as_deref())
+        .map(Some)
+        .map_err(|error| Fail::new(Kind::Config, chain(&error)))
+}
+
 /// The policy, or why it is not known.
 fn policy(snapshot: &Snapshot) -> Outcome<Policy> {
     let objects = snapshot.objects().map_err(|absence| {
@@ -68,10 +83,11 @@ fn traffic(from: &From, snapshot: Option<&Snapshot>) -> Outcome<Traffic> {
     let logs = Logs {
         audit: from.audit.clone(),
         gate_log: from.gate_log.clone(),
+        cluster: from.cluster.clone(),
         audit_since: from.since.clone(),
     };
     let empty = Snapshot::empty(now(), "", "");
-    if let Some(traffic) = logs::read(&logs, &empty, false)? {
+    if let Some(traffic) = logs::read(&logs, snapshot.unwrap_or(&empty), false)? {
         return Ok(traffic);
     }
     let saved = snapshot.and_then(|s| s.traffic.known());

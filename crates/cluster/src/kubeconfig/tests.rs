@@ -36,6 +36,26 @@ fn refused(text: &str) -> String {
 }
 
 #[test]
+fn the_namespace_is_the_contexts_as_with_kubectl() {
+    let two = |namespace: &str| {
+        file("server: https://a.example", "token: t").replace(
+            "cluster: k, user: u}}",
+            &format!("cluster: k, user: u{namespace}}}}}, {{name: d, context: {{cluster: k, namespace: bank}}}}"),
+        )
+    };
+    for (written_as, expected) in [
+        (", namespace: shop", "shop"),
+        (", namespace: \"\"", "default"),
+        ("", "default"),
+    ] {
+        let (_dir, path) = written(&two(written_as));
+        assert_eq!(namespace(Some(&path), None).unwrap(), expected);
+        assert_eq!(namespace(Some(&path), Some("d")).unwrap(), "bank");
+        assert!(namespace(Some(&path), Some("x")).is_err());
+    }
+}
+
+#[test]
 fn a_whole_context_is_read() {
     let text = file(
         "server: https://a.example:6443/base, tls-server-name: kubernetes, certificate-authority: pki/ca.crt",

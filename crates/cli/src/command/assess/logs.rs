@@ -1,25 +1,21 @@
 //! Audit logs that were named, counted: an API server's, and a gate's own.
 
-use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+mod of_gate;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use kubestile_assess::Snapshot;
-use kubestile_assess::traffic::event::{Event as Asked, Target, Who};
-use kubestile_assess::traffic::fold::{Fold, Options};
+use kubestile_assess::traffic::fold::Options;
 use kubestile_assess::traffic::{Form, Read, Traffic};
 use kubestile_cluster::audit_log;
-use kubestile_core::event::{Decided, Event};
-use kubestile_store::audit::search::{self, Filter, Found, Outcome as Became};
 
 use crate::args::assess::Logs;
 use crate::clock;
 use crate::exit::{Fail, Outcome, chain};
 use crate::output;
 
-/// Requests of a gate's log that are kept to be joined with an API server's.
-const MOST: usize = 4_000_000;
 /// How long ago an API server that keeps a log must have written to it.
 const FRESH: Duration = Duration::from_secs(120);
 
@@ -42,20 +38,21 @@ pub(crate) fn read(logs: &Logs, snapshot: &Snapshot, live: bool) -> Outcome<Opti
         since,
         ..Options::default()
     };
-    if let Some(dir) = &logs.gate_log {
-        options.of_gate = Some(Arc::new(ids(dir, &options)?));
-    }
+    let gate = match &logs.gate_log {
+        Some(dir) => {
+            let known = of_gate::told(logs.cluster.as_deref(), snapshot)?;
+            let (cluster, ids) = of_gate::requests(dir, &options, known)?;
+            options.of_gate = Some(Arc::new(ids));
+            Some((dir, cluster))
+        }
+        None => None,
+    };
     let bar = output::Bar::start("reading audit logs");
     let result = audit_log::read(&audit, &options, &mut |done, total| bar.show(done, total));
     drop(bar);
     let (mut fold, mut sources) = result.map_err(|error| Fail::failure(chain(&error)))?;
-    if let Some(dir) = &logs.gate_log {
-        let mut records = 0;
-        each(dir, &mut |found, decided| {
-            take(&mut fold, found, decided, audit.is_empty());
-            records += 1;
-            Ok(())
-        })?;
+    if let Some((dir, cluster)) = gate {
+        let records = of_gate::count(dir, cluster.as_ref(), &mut fold, audit.is_empty())?;
         sources.push(Read {
             name: dir.display().to_string(),
             form: Some(Form::Gate),
@@ -87,88 +84,6 @@ fn own(snapshot: &Snapshot) -> Option<PathBuf> {
         .duration_since(modified)
         .unwrap_or_default();
     (path.is_absolute() && age < FRESH && std::fs::File::open(&path).is_ok()).then_some(path)
-}
-
-/// The ids of the requests in a gate's log, hashed. The log is read once for them and once more to count: it may be
-/// larger than the memory.
-fn ids(dir: &Path, options: &Options) -> Outcome<HashSet<u64>> {
-    let (mut found, mut cluster) = (HashSet::new(), None);
-    each(dir, &mut |_, decided| {
-        let first = cluster.get_or_insert_with(|| decided.kube.cluster.clone());
-        if *first != decided.kube.cluster {
-            return Err(Fail::usage(
-                "the gate's log is of several clusters, which cannot be told apart here yet",
-            ));
-        }
-        found.insert(options.request_hash(&decided.request.to_string()));
-        match found.len() > MOST {
-            true => Err(Fail::failure(
-                "the gate's log has more requests than are read",
-            )),
-            false => Ok(()),
-        }
-    })?;
-    Ok(found)
-}
-
-/// Every decision in a gate's log on what somebody asked for.
-fn each(dir: &Path, with: &mut dyn FnMut(&Found, &Decided) -> Outcome) -> Outcome {
-    let failed = |error| Fail::failure(chain(&error));
-    for found in search::search(dir, &Filter::default()).map_err(failed)? {
-        let found = found.map_err(failed)?;
-        if let Event::Decision(decided) = &found.record.event
-            && decided.looked_up_for.is_none()
-        {
-            with(&found, decided)?;
-        }
-    }
-    Ok(())
-}
-
-fn take(fold: &mut Fold, found: &Found, decided: &Decided, is_alone: bool) {
-    let kube = &decided.kube;
-    let groups = decided.upstream.iter().flat_map(|u| &u.groups);
-    let name = decided
-        .upstream
-        .as_ref()
-        .map_or(&decided.actor.name, |u| &u.user);
-    let code = match &found.outcome {
-        Became::Completed { completion, .. } => completion.status,
-        Became::NotForwarded => 403,
-        Became::Open | Became::FarAway => 200,
-    };
-    let format = &time::format_description::well_known::Rfc3339;
-    let at = time::OffsetDateTime::parse(&found.record.time, format).ok();
-    let micros = at.and_then(|at| i64::try_from(at.unix_timestamp_nanos() / 1_000).ok());
-    let id = decided.request.to_string();
-    let target = match kube.resource.is_empty() {
-        true => Target::Path(&kube.path),
-        false => Target::Resource {
-            group: &kube.group,
-            resource: &kube.resource,
-            subresource: &kube.subresource,
-            namespace: &kube.namespace,
-            name: &kube.name,
-        },
-    };
-    let event = Asked {
-        id: &id,
-        at: micros,
-        verb: &kube.verb,
-        target,
-        user: Who {
-            name,
-            groups: groups.map(String::as_str).collect(),
-            ..Who::default()
-        },
-        impersonated: None,
-        address: "",
-        agent: "",
-        code,
-        authorized: (decided.decision == "deny").then_some(false),
-        command: decided.invocation.as_ref().map(|i| i.command.as_str()),
-    };
-    fold.add_of_gate(&event, is_alone);
 }
 
 /// What was read, and what of it was not understood or too much.

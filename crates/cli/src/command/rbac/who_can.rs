@@ -3,10 +3,10 @@
 use kubestile_rbac::discovery::Discovery;
 use kubestile_rbac::effective::{held, who_can};
 use kubestile_rbac::model::MASTERS;
-use kubestile_rbac::{Attributes, Grant, Identity, Policy, User};
+use kubestile_rbac::{Attributes, Grant, Identity, Policy, Scope, User};
 use serde::Serialize;
 
-use super::{identity, place, policy, snapshot};
+use super::{identity, namespace, place, policy, snapshot};
 use crate::args::rbac::{Can, WhoCan};
 use crate::exit::{Fail, Outcome};
 use crate::output::{self, Format, Table};
@@ -26,7 +26,8 @@ struct Row {
 
 /// Who may.
 pub(super) fn run(args: &WhoCan) -> Outcome {
-    let asked = attributes(args)?;
+    let namespace = namespace(&args.place, &args.rights)?;
+    let asked = attributes(args, namespace.as_deref())?;
     let policy = policy(&snapshot(&args.rights)?)?;
     let mut rows = Vec::new();
     for (who, grants) in who_can(&policy, &asked).holders {
@@ -42,7 +43,15 @@ pub(super) fn run(args: &WhoCan) -> Outcome {
         rows.extend(grants.iter().filter_map(|g| row(&policy, &who, *g)));
     }
     rows.sort_by(|a, b| (&a.subject, &a.binding).cmp(&(&b.subject, &b.binding)));
-    print(&rows, args.output.format, "nobody may")
+    print(&rows, args.output.format, &nothing("nobody may", &asked))
+}
+
+/// With the namespace, which may be one that nobody typed.
+fn nothing(words: &str, asked: &Attributes) -> String {
+    match asked.scope() {
+        Scope::Cluster => words.to_owned(),
+        Scope::Namespace(namespace) => format!("{words}, in namespace `{namespace}`"),
+    }
 }
 
 /// What somebody may.
@@ -54,15 +63,25 @@ pub(super) fn can(args: &Can) -> Outcome {
     if user.groups.iter().any(|g| g == MASTERS) {
         output::talk("whoever is in system:masters may do everything, whatever the roles say");
     }
-    let mut rows: Vec<Row> = held(&policy, &user)
-        .filter(|h| {
-            let wanted = args.namespace.as_deref();
-            wanted.is_none_or(|n| matches!(place(&h.scope).as_str(), p if p == n || p == "*"))
-        })
+    let wanted = namespace(&args.place, &args.rights)?;
+    let is_here = |n: &str| wanted.as_deref().is_none_or(|w| n == w || n == "*");
+    let (here, elsewhere): (Vec<Row>, Vec<Row>) = held(&policy, &user)
         .filter_map(|h| row(&policy, &who, h.grant))
-        .collect();
+        .partition(|row| is_here(&row.namespace));
+    let mut rows = here;
     rows.sort_by(|a, b| (&a.namespace, &a.binding).cmp(&(&b.namespace, &b.binding)));
-    print(&rows, args.output.format, "nothing")
+    let none = match &wanted {
+        Some(namespace) => format!("nothing, in namespace `{namespace}`"),
+        None => "nothing".to_owned(),
+    };
+    print(&rows, args.output.format, &none)?;
+    if !elsewhere.is_empty() {
+        output::talk(&format!(
+            "and {} rules in other namespaces: -A shows them",
+            elsewhere.len()
+        ));
+    }
+    Ok(())
 }
 
 fn row(policy: &Policy, who: &Identity, grant: Grant) -> Option<Row> {
@@ -96,7 +115,7 @@ fn print(rows: &[Row], format: Format, nothing: &str) -> Outcome {
 }
 
 /// What is asked for, as the API server would see it.
-fn attributes(args: &WhoCan) -> Outcome<Attributes> {
+fn attributes(args: &WhoCan, namespace: Option<&str>) -> Outcome<Attributes> {
     if args.resource.starts_with('/') {
         return Ok(Attributes::path(&args.verb, &args.resource));
     }
@@ -109,11 +128,9 @@ fn attributes(args: &WhoCan) -> Outcome<Attributes> {
         None => known(resource)?,
     };
     let discovery = Discovery::well_known();
-    let namespace = match (&args.namespace, args.all) {
-        _ if discovery.is_cluster_scoped(&group, &resource) => "",
-        (_, true) => "",
-        (Some(namespace), false) => namespace,
-        (None, false) => "default",
+    let namespace = match namespace {
+        Some(namespace) if !discovery.is_cluster_scoped(&group, &resource) => namespace,
+        _ => "",
     };
     let whole = match subresource {
         "" => resource,
