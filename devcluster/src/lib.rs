@@ -42,6 +42,6 @@ pub use error::Error;
 pub use kubernetes::{Kubernetes, UnknownKubernetes};
 pub use manifest::restart_api_server;
 pub use name::{InvalidName, Name};
-pub use programs::{Binaries, ensure_built};
+pub use programs::{Binaries, ensure_built, helm};
 pub use progress::Progress;
 pub use up::{Options, up};

@@ -94,6 +94,16 @@ pub fn ensure_built(
     })
 }
 
+/// The real helm: built if it is not in the cache yet. Most of it is what kubectl is made of, so that it takes
+/// a minute once a Kubernetes was built.
+///
+/// # Errors
+///
+/// If Go is missing or too old, or the build fails.
+pub fn helm(progress: &mut dyn FnMut(Progress)) -> Result<PathBuf, Error> {
+    Ok(Component::helm().ensure(progress)?.join("helm"))
+}
+
 /// A Go module of this crate, compiled in so that no checkout is needed at run time.
 struct Module {
     go_mod: &'static str,
@@ -112,6 +122,10 @@ impl Module {
     const CONTAINERD: Self = Self {
         go_mod: include_str!("../containerd/go.mod"),
         go_sum: include_str!("../containerd/go.sum"),
+    };
+    const HELM: Self = Self {
+        go_mod: include_str!("../helm/go.mod"),
+        go_sum: include_str!("../helm/go.sum"),
     };
 
     fn of(kubernetes: Kubernetes) -> Self {
@@ -220,6 +234,16 @@ impl Component {
                     "github.com/containerd/containerd/v2/cmd/ctr",
                 ],
             )],
+        }
+    }
+
+    fn helm() -> Self {
+        Self {
+            label: "helm".to_owned(),
+            module: Module::HELM,
+            tags: "",
+            link: "-s -w".to_owned(),
+            builds: &[("./", &["helm.sh/helm/v3/cmd/helm"])],
         }
     }
 

@@ -12,6 +12,7 @@
 
 pub mod field;
 pub mod gate;
+pub mod python;
 pub mod raw;
 pub mod services;
 pub mod wait;

@@ -66,6 +66,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 fn with_cluster(args: &Args) -> Result<()> {
     let options = devcluster::Options::new("e2e".parse()?);
     crate::cluster::up(&options)?;
+    workspace::say("building helm, if it is not there yet (a minute) …");
+    devcluster::helm(&mut |_| {})?;
     let kubestile = workspace::binary("kubestile")?;
     workspace::run(&kubestile.to_string_lossy(), &["policy", "test"])?;
     workspace::say(&format!(
@@ -95,11 +97,18 @@ fn take_down() {
 
 /// Installs what is missing, where that is possible; says what to do where it is not.
 fn install() -> Result<()> {
-    let missing: Vec<&str> = PACKAGES
+    let mut missing: Vec<&str> = PACKAGES
         .iter()
         .filter(|(_, file)| !std::path::Path::new(file).exists())
         .map(|(package, _)| *package)
         .collect();
+    // Whichever Python there is will do, if it can make an environment of its own.
+    let python = Command::new("python3")
+        .args(["-c", "import ensurepip, venv"])
+        .output();
+    if !python.is_ok_and(|output| output.status.success()) {
+        missing.push("python3-venv");
+    }
     if Command::new("go").arg("version").output().is_err() {
         bail!(
             "Go is missing: the tests build Kubernetes from its modules; install Go 1.26 or newer"
