@@ -231,6 +231,7 @@ mod tests {
         let cluster = |name: &str, server: &str| GateCluster {
             name: name.to_owned(),
             server: server.to_owned(),
+            url: String::new(),
             served: true,
             constrained: None,
         };
