@@ -6,6 +6,7 @@
 //! - [`catalog`]: the controls, each a pure function from that document to a [`verdict::Verdict`].
 //! - [`score`]: from verdicts to a stage, by the model's grading rule.
 //! - [`rightsize`]: the least rights that each subject needs.
+//! - [`paths`]: how somebody could come to own everything, and what closes the way.
 //! - [`exception`]: what somebody has accepted, with a name, a reason and an end.
 //! - [`plan`]: the changes that lead to the next stage, tried on the snapshot first.
 //! - [`report`]: the same answer for people, programs and other tools.
@@ -17,6 +18,7 @@ pub mod catalog;
 mod check;
 pub mod exception;
 pub mod facts;
+pub mod paths;
 pub mod plan;
 pub mod report;
 pub mod rightsize;

@@ -70,7 +70,7 @@ fn stairs(assessment: &Assessment, paint: Paint, text: &mut String) {
         let number = usize::from(score.stage.number());
         let here = score.stage == assessment.stage;
         let words = format!(
-            "{} {:<23} {:>2}/{} gates {:>3} %",
+            "{} {:<23} {:>2}/{:<2} gates {:>3} %",
             score.stage, score.name, score.gates_passed, score.gates, score.score
         );
         let words = match here {

@@ -1,8 +1,10 @@
 use kubestile_core::Timestamp;
+use kubestile_rbac::escalation::Confidence;
 
 use super::*;
 use crate::exception::Exceptions;
-use crate::snapshot::{Binding, Role, Snapshot, Source};
+use crate::paths::{Step, Way, Ways};
+use crate::snapshot::{Absence, Binding, Role, Snapshot, Source};
 use crate::verdict::Outcome;
 
 /// A cluster whose names try to break out of every report.
@@ -36,15 +38,70 @@ fn hostile() -> Assessment {
     assessment
 }
 
+fn page(assessment: &Assessment, ways: &Result<Ways, Absence>) -> String {
+    html::page(assessment, ways, |text| format!("of-{}", text.len()))
+}
+
+/// Ways of people whose names try to break out.
+fn ways(number: usize) -> Result<Ways, Absence> {
+    let name = "<script>alert(1)</script>\u{1b}[2J]]>\"'";
+    let step = |after: &[usize], cut| Step {
+        does: "impersonates",
+        mitre: "T1134",
+        becomes: name.to_owned(),
+        confidence: Confidence::Likely,
+        after: after.to_vec(),
+        by: vec![format!("ClusterRoleBinding {name}")],
+        cut,
+    };
+    let way = |i: usize| Way {
+        subject: format!("user/{name}{i}"),
+        reaches: "cluster-admin".to_owned(),
+        confidence: Confidence::Likely,
+        steps: vec![step(&[0], true), step(&[0], false), step(&[1, 2], false)],
+        cut: Some(vec![format!("ClusterRoleBinding {name}")]),
+    };
+    Ok(Ways {
+        ways: (0..number).map(way).collect(),
+        more: 0,
+    })
+}
+
+#[test]
+fn a_page_of_a_large_cluster_is_bounded_and_says_what_it_leaves_out() {
+    let mut assessment = hostile();
+    let one = assessment.finding("S0-11").unwrap().clone();
+    assessment.findings = (0..5_000).map(|_| one.clone()).collect();
+    let page = page(&assessment, &ways(200));
+    assert_eq!(page.matches("<svg class=\"way\"").count(), 24);
+    assert!(page.contains("and 176 more: <code>kubestile rbac paths</code>"));
+    assert!(page.contains("and 4500 more: <code>kubestile assess -o json</code>"));
+    assert!(page.len() < 4 << 20, "{}", page.len());
+}
+
+#[test]
+fn where_roles_are_not_known_the_page_says_so() {
+    let empty = Snapshot::empty(Timestamp::from_secs(1), "c", "https://c");
+    let none = crate::paths::ways(&empty, &crate::paths::Asked::default());
+    let page = page(&crate::assess(&empty, &Exceptions::default()), &none);
+    assert!(page.contains("<p>Not known: ") && !page.contains("Nobody below"));
+}
+
 #[test]
 fn nothing_from_the_cluster_becomes_markup() {
     let assessment = hostile();
-    for text in [html::page(&assessment), junit::document(&assessment)] {
+    let found = ways(24);
+    for text in [page(&assessment, &found), junit::document(&assessment)] {
         assert!(!text.contains("<script>alert"), "{text}");
         assert!(!text.contains('\u{1b}'), "{text}");
     }
-    let page = html::page(&assessment);
+    let page = page(&assessment, &found);
     assert_eq!(page.matches("<script>").count(), 1);
+    assert_eq!(page.matches("<svg class=\"way\"").count(), 24);
+    // Its own policy lets no style in an attribute, and no handler.
+    for attribute in ["style=\"", " onclick", " onerror", "unsafe-inline"] {
+        assert!(!page.contains(attribute), "{attribute}");
+    }
     for fetch in ["http://", "src=", "@import", "url("] {
         assert!(!page.contains(fetch), "{fetch}");
     }

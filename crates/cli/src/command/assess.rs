@@ -6,7 +6,10 @@ pub(super) mod logs;
 
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use kubestile_assess::exception::Exceptions;
+use kubestile_assess::paths::{self, Asked};
 use kubestile_assess::report::terminal::{self, Paint};
 use kubestile_assess::report::{html, junit, ocsf, sarif};
 use kubestile_assess::{Assessment, Snapshot, catalog};
@@ -47,7 +50,7 @@ fn assess(args: &Assess) -> Outcome {
         save(path, &snapshot)?;
     }
     let assessment = kubestile_assess::assess(&snapshot, &exceptions);
-    print(&assessment, args.format)?;
+    print(&assessment, &snapshot, args.format)?;
     match args.fail_below {
         Some(stage) if assessment.is_below(stage) => Err(Fail::new(
             Kind::Below,
@@ -61,7 +64,7 @@ fn assess(args: &Assess) -> Outcome {
 }
 
 /// Prints an assessment.
-pub(super) fn print(assessment: &Assessment, format: Report) -> Outcome {
+fn print(assessment: &Assessment, snapshot: &Snapshot, format: Report) -> Outcome {
     match format {
         Report::Table => output::data(&terminal::summary(assessment, paint())),
         Report::Wide => {
@@ -79,8 +82,21 @@ pub(super) fn print(assessment: &Assessment, format: Report) -> Outcome {
             output::data(&output::escape_json(&text))
         }
         Report::Junit => output::data(&junit::document(assessment)),
-        Report::Html => output::data(&html::page(assessment)),
+        Report::Html => {
+            let asked = Asked {
+                most: Some(html::DRAWN),
+                ..Asked::default()
+            };
+            let ways = paths::ways(snapshot, &asked);
+            output::data(&html::page(assessment, &ways, sha256))
+        }
     }
+}
+
+/// In base64, as a Content-Security-Policy has it.
+fn sha256(text: &str) -> String {
+    use aws_lc_rs::digest::{SHA256, digest};
+    STANDARD.encode(digest(&SHA256, text.as_bytes()))
 }
 
 fn paint() -> Paint {

@@ -8,6 +8,7 @@ mod who_can;
 use std::collections::BTreeSet;
 
 use kubestile_assess::Snapshot;
+use kubestile_assess::snapshot::Absence;
 use kubestile_assess::traffic::Traffic;
 use kubestile_cluster::{Upstream, collect};
 use kubestile_rbac::{Identity, Policy, Scope};
@@ -71,11 +72,13 @@ fn namespace(place: &Place, rights: &Rights) -> Outcome<Option<String>> {
 
 /// The policy, or why it is not known.
 fn policy(snapshot: &Snapshot) -> Outcome<Policy> {
-    let objects = snapshot.objects().map_err(|absence| {
-        Fail::failure(absence.text)
-            .hint("to read roles and bindings takes: kubestile assess --show-permissions")
-    })?;
-    Ok(Policy::new(objects))
+    let objects = snapshot.objects();
+    Ok(Policy::new(objects.map_err(|absence| unknown(&absence))?))
+}
+
+fn unknown(absence: &Absence) -> Fail {
+    Fail::failure(absence.text.clone())
+        .hint("to read roles and bindings takes: kubestile assess --show-permissions")
 }
 
 /// What was done, from logs that were named or as a snapshot has it.
