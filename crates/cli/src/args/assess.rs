@@ -53,7 +53,7 @@ pub(crate) struct Source {
     #[arg(long, value_name = "FILE")]
     pub(crate) exceptions: Option<PathBuf>,
     /// The gate before it: its state directory, or the URL of a login [default: that of --dir]
-    #[arg(long, value_name = "DIR|URL", conflicts_with_all = ["from", "dir"])]
+    #[arg(long, value_name = "DIR|URL", conflicts_with = "from")]
     pub(crate) gate: Option<String>,
     #[command(flatten)]
     pub(crate) state: StateDir,

@@ -1,0 +1,152 @@
+//! `kubestile assess --gate`: what a running gate shows of itself decides controls, on its machine and from
+//! elsewhere, and a policy that is put in or taken away turns them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use kubestile_tests::{Gate, Person, cluster, eventually};
+use serde_json::Value;
+
+#[test]
+fn a_gate_decides_and_its_policies_turn_it() {
+    let policies = tempfile::tempdir().unwrap();
+    let flags = ["--policies", policies.path().to_str().unwrap()];
+    let gate = Gate::start_with(cluster(), &flags);
+    let sam = gate.person("sam", &["viewer", "security"]);
+    let ana = gate.person("ana", &["viewer"]);
+    sam.ok(&["get", "pods", "-n", "shop"]);
+    let saved = policies.path().join("before.json");
+
+    let here = assess(
+        &sam,
+        gate.dir().to_str().unwrap(),
+        &["--save", saved.to_str().unwrap()],
+    );
+    for (control, outcome) in [
+        // A login code is one factor.
+        ("S1-02", "fail"),
+        ("S3-05", "pass"),
+        ("S3-08", "pass"),
+        ("S3-14", "pass"),
+        ("S3-16", "pass"),
+        ("S3-17", "fail"),
+        ("S3-19", "pass"),
+        ("S4-02", "unknown"),
+        ("S4-03", "fail"),
+        ("S4-04", "fail"),
+        ("S4-07", "pass"),
+        ("S4-10", "pass"),
+        ("S4-13", "unknown"),
+    ] {
+        assert_eq!(finding(&here, control)["outcome"], outcome, "{control}");
+    }
+    let held = finding(&here, "S4-03");
+    assert!(
+        held["evidence"]
+            .to_string()
+            .contains("enter a pod in kube-system (R4)"),
+        "{held}"
+    );
+
+    from_elsewhere(&gate, &sam, &ana);
+    a_policy_turns_it(&gate, &sam, policies.path(), &saved, held);
+}
+
+/// A gate behind a URL is believed no further than its word, and shows itself to the job function security only.
+fn from_elsewhere(gate: &Gate, sam: &Person, ana: &Person) {
+    let there = assess(sam, &gate.url, &[]);
+    let decides = finding(&there, "S3-08");
+    assert_eq!(decides["outcome"], "pass");
+    assert!(decides["confidence"].as_u64().unwrap() <= 60, "{decides}");
+    let word = format!("the gate at {}, by its own word", gate.url);
+    assert!(decides["evidence"].to_string().contains(&word), "{decides}");
+    assert_eq!(finding(&there, "S4-03")["outcome"], "fail");
+    assert_eq!(
+        finding(&there, "S3-14")["outcome"],
+        "unknown",
+        "its log was not read"
+    );
+
+    let refused = assess(ana, &gate.url, &[]);
+    for control in ["S3-19", "S4-02", "S4-03", "S4-07"] {
+        let finding = finding(&refused, control);
+        assert_eq!(finding["outcome"], "unknown", "{finding}");
+        assert!(
+            finding["summary"].as_str().unwrap().contains("security"),
+            "{finding}"
+        );
+    }
+}
+
+/// What the finding says is put where it says, and taken away again.
+fn a_policy_turns_it(gate: &Gate, sam: &Person, policies: &Path, saved: &Path, held: &Value) {
+    let line = held["fix"]["changes"][0]["command"].as_str().unwrap();
+    let (file, policy) = line.split_once(": ").unwrap();
+    let place = gate.dir();
+    let place = place.to_str().unwrap();
+    std::fs::write(policies.join(file), policy).unwrap();
+    let after = policies.join("after.json");
+    let turned = |to: &str| {
+        eventually("the policies are in force", || {
+            let now = assess(sam, place, &["--save", after.to_str().unwrap()]);
+            let outcome = finding(&now, "S4-03")["outcome"].clone();
+            (outcome == to).then_some(now)
+        })
+    };
+    let now = turned("pass");
+    assert_eq!(
+        finding(&now, "S4-13")["outcome"],
+        "fail",
+        "a file that is not signed"
+    );
+
+    // What the gate showed was saved, and is judged the same without it.
+    let again = json(run(
+        sam,
+        &["assess", "-o", "json", "--from", after.to_str().unwrap()],
+    ));
+    assert_eq!(finding(&again, "S4-03"), finding(&now, "S4-03"));
+    let files = [saved.to_str().unwrap(), after.to_str().unwrap()];
+    let diff = run(sam, &["assess", "diff", files[0], files[1]]);
+    assert!(
+        String::from_utf8_lossy(&diff.stdout).contains("S4-03"),
+        "{diff:?}"
+    );
+
+    std::fs::remove_file(policies.join(file)).unwrap();
+    turned("fail");
+}
+
+fn assess(person: &Person, gate: &str, more: &[&str]) -> Value {
+    let mut args = vec!["assess", "-o", "json", "--gate", gate];
+    args.extend(more);
+    json(run(person, &args))
+}
+
+/// With the cluster's own administrator's kubeconfig, as whoever audits has it, and this person's login.
+fn run(person: &Person, args: &[&str]) -> Output {
+    let mut command: Command = person.kubestile();
+    command
+        .args(args)
+        .env("KUBECONFIG", &cluster().kubeconfig)
+        .stdin(Stdio::null());
+    command.output().unwrap()
+}
+
+fn json(output: Output) -> Value {
+    let said = String::from_utf8_lossy(&output.stderr);
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {said}"))
+}
+
+fn finding<'a>(assessment: &'a Value, control: &str) -> &'a Value {
+    let findings = assessment["findings"].as_array().unwrap();
+    findings.iter().find(|f| f["control"] == control).unwrap()
+}
