@@ -92,6 +92,17 @@ fn a_policy_turns_it(gate: &Gate, sam: &Person, policies: &Path, saved: &Path, h
     let (file, policy) = line.split_once(": ").unwrap();
     let place = gate.dir();
     let place = place.to_str().unwrap();
+    let plan = [
+        "advance", "plan", "--to", "4", "-o", "json", "--gate", place,
+    ];
+    let plan = json(run(sam, &plan));
+    let foreseen = plan["byHand"].as_array().unwrap().iter().find(|b| {
+        let text = b["commands"].to_string();
+        text.contains("dangerous-needs-approval.cedar")
+    });
+    assert_eq!(foreseen.unwrap()["flips"].to_string(), r#"["S4-03"]"#);
+    let open = plan["whyOpen"]["S4-04"].as_str().unwrap();
+    assert!(open.contains("no score"), "{open}");
     std::fs::write(policies.join(file), policy).unwrap();
     let after = policies.join("after.json");
     let turned = |to: &str| {

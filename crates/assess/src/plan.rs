@@ -4,10 +4,13 @@
 mod control_plane;
 pub mod diff;
 pub mod files;
+mod gate;
 pub mod manifest;
 mod policies;
 pub mod pull_request;
 mod rollout;
+
+use std::collections::BTreeMap;
 
 use kubestile_core::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -47,6 +50,9 @@ pub struct Plan {
     pub by_hand: Vec<ByHand>,
     /// Gates up to the aim that would still be open, by id.
     pub still_open: Vec<String>,
+    /// Why each of them is, by id.
+    #[serde(default)]
+    pub why_open: BTreeMap<String, String>,
 }
 
 /// One finding mended.
@@ -80,6 +86,9 @@ pub struct ByHand {
     pub commands: Vec<String>,
     /// Why no program does it.
     pub why: String,
+    /// Controls that would pass with it after all steps, as far as that can be foreseen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flips: Vec<String>,
 }
 
 /// Somebody who must be able to do everything when all is done: the way in when the rest fails.
@@ -139,7 +148,8 @@ pub fn plan(snapshot: &Snapshot, exceptions: &Exceptions, aim: Stage, wishes: &W
         let closed = matches!(f.verdict.outcome, Outcome::Pass | Outcome::NotApplicable);
         f.gate && f.stage <= aim && !closed
     };
-    let still_open = planner.grade.findings.iter().filter(open);
+    planner.foresee();
+    let still_open: Vec<&Finding> = planner.grade.findings.iter().filter(open).collect();
     Plan {
         version: VERSION.to_owned(),
         taken: snapshot.taken,
@@ -147,7 +157,11 @@ pub fn plan(snapshot: &Snapshot, exceptions: &Exceptions, aim: Stage, wishes: &W
         from: before.stage,
         aim,
         predicted: planner.grade.stage,
-        still_open: still_open.map(|f| f.control.clone()).collect(),
+        still_open: still_open.iter().map(|f| f.control.clone()).collect(),
+        why_open: still_open
+            .iter()
+            .map(|f| (f.control.clone(), f.verdict.summary.clone()))
+            .collect(),
         steps: planner.steps,
         by_hand: planner.by_hand,
     }
@@ -261,16 +275,7 @@ impl Planner<'_> {
 
     fn take(&mut self, finding: &Finding, fix: &Fix, trial: Snapshot, done: Vec<(Change, Change)>) {
         let after = assess(&trial, self.exceptions);
-        let passes = |a: &Assessment, id: &str| {
-            a.finding(id)
-                .is_some_and(|f| f.verdict.outcome == Outcome::Pass)
-        };
-        let flips = after
-            .findings
-            .iter()
-            .map(|f| f.control.as_str())
-            .filter(|id| passes(&after, id) && !passes(&self.grade, id));
-        let flips = flips.map(str::to_owned).collect();
+        let flips = passing(&self.grade, &after);
         let (changes, mut rollback): (Vec<Change>, Vec<Change>) = done.into_iter().unzip();
         rollback.reverse();
         let blast = finding.verdict.evidence.iter().take(BLAST);
@@ -284,6 +289,19 @@ impl Planner<'_> {
         });
         self.now = trial;
         self.grade = after;
+    }
+
+    /// What would pass if somebody did by hand what is left, each alone.
+    fn foresee(&mut self) {
+        for item in &mut self.by_hand {
+            let mut trial = self.now.clone();
+            for control in &item.controls {
+                gate::foresee(control, &mut trial);
+            }
+            if trial != self.now {
+                item.flips = passing(&self.grade, &assess(&trial, self.exceptions));
+            }
+        }
     }
 
     fn leave(&mut self, control: &str, text: &str, command: Option<String>, why: &str) {
@@ -302,8 +320,21 @@ impl Planner<'_> {
             text: text.to_owned(),
             commands: command.into_iter().collect(),
             why: why.to_owned(),
+            flips: Vec::new(),
         });
     }
+}
+
+/// Controls that pass after and did not before.
+fn passing(before: &Assessment, after: &Assessment) -> Vec<String> {
+    let passes = |a: &Assessment, id: &str| {
+        a.finding(id)
+            .is_some_and(|f| f.verdict.outcome == Outcome::Pass)
+    };
+    let ids = after.findings.iter().map(|f| f.control.as_str());
+    ids.filter(|id| passes(after, id) && !passes(before, id))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Whether somebody may do everything in the cluster, by a binding or by system:masters.

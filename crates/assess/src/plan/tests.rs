@@ -75,6 +75,54 @@ fn nobody_is_told_to_come_through_a_gate_that_does_not_serve_the_cluster() {
     assert!(fails(&snapshot) && shuts(&snapshot));
 }
 
+#[test]
+fn what_somebody_does_at_the_gate_is_foreseen_and_named() {
+    let mut snapshot = lived_in();
+    let item = |snapshot: &Snapshot, control: &str| {
+        let plan = plan(snapshot, &none(), Stage::LAST, &Wishes::default());
+        let found = plan
+            .by_hand
+            .iter()
+            .find(|b| b.controls.iter().any(|c| c == control));
+        (found.cloned(), plan)
+    };
+    let (without, plan) = item(&snapshot, "S3-08");
+    let without = without.unwrap();
+    assert_eq!(without.commands, ["kubestile up"]);
+    assert!(without.flips.contains(&"S3-08".to_owned()), "{without:?}");
+    assert!(plan.why_open["S3-08"].contains("nothing decides"));
+    let facts = json!({
+        "clusters": [{ "server": snapshot.cluster.server, "trials": 15, "unheld": ["change a node (R4)"], "weakestLogin": "code" }],
+        "scoresRisk": false,
+    });
+    snapshot.gate = Source::Known(Gate {
+        clusters: vec![GateCluster {
+            server: snapshot.cluster.server.clone(),
+            served: true,
+            ..GateCluster::default()
+        }],
+        facts: Some(serde_json::from_value(facts).unwrap()),
+        ..Gate::default()
+    });
+    for control in ["S4-03", "S1-02"] {
+        let (found, plan) = item(&snapshot, control);
+        let found = found.unwrap();
+        assert_eq!(found.flips, [control], "{found:?}");
+        assert!(
+            found.commands.iter().any(|c| c.contains(".cedar: @id(")),
+            "{found:?}"
+        );
+        assert!(
+            plan.still_open.iter().any(|c| c == control),
+            "it is not done yet"
+        );
+    }
+    // What no configuration of this release gives is said, and nothing is promised.
+    let (score, plan) = item(&snapshot, "S4-04");
+    assert_eq!(score.unwrap().flips, [""; 0]);
+    assert!(plan.why_open["S4-04"].contains("no score"));
+}
+
 fn request<'a>(user: Who<'a>, target: Target<'a>) -> Event<'a> {
     Event {
         id: "",

@@ -160,10 +160,17 @@ fn show(aim: &Aim, plan: &Plan, wide: bool) -> Outcome {
             output::line(&format!("   $ {command}"))?;
         }
         output::line(&format!("   not done here: {}", item.why))?;
+        if !item.flips.is_empty() {
+            output::line(&format!("   with it would pass: {}", item.flips.join(", ")))?;
+        }
     }
     if !plan.still_open.is_empty() {
         let open = plan.still_open.join(", ");
+        output::line("")?;
         output::line(&format!("still open up to stage {}: {open}", plan.aim))?;
+        for (control, why) in &plan.why_open {
+            output::line(&format!("   {control} {why}"))?;
+        }
     }
     Ok(())
 }
