@@ -73,13 +73,36 @@ impl Place {
         let (certificate, private) = (self.file("crt"), self.file("key"));
         std::fs::write(&certificate, certified.unwrap().pem).unwrap();
         std::fs::write(&private, key.key_pem().expose()).unwrap();
+        let user = json!({ "client-certificate": certificate, "client-key": private });
+        self.kubeconfig(name, user)
+    }
+
+    /// A role of this name, bound to somebody in the whole cluster.
+    fn may(&self, role: &str, kind: &str, who: &str, rules: Value) {
+        let group = "rbac.authorization.k8s.io";
+        let version = format!("{group}/v1");
+        let subject = match kind {
+            "ServiceAccount" => json!({ "kind": kind, "namespace": "shop", "name": who }),
+            _ => json!({ "kind": kind, "apiGroup": group, "name": who }),
+        };
+        let manifest = json!({ "apiVersion": "v1", "kind": "List", "items": [
+            { "apiVersion": version, "kind": "ClusterRole", "metadata": { "name": role }, "rules": rules },
+            { "apiVersion": version, "kind": "ClusterRoleBinding", "metadata": { "name": role },
+                "roleRef": { "apiGroup": group, "kind": "ClusterRole", "name": role }, "subjects": [subject] },
+        ]});
+        let path = self.file("role.json");
+        std::fs::write(&path, manifest.to_string()).unwrap();
+        self.kubectl(&["apply", "-f", path.to_str().unwrap()]);
+    }
+
+    /// For somebody with these credentials.
+    fn kubeconfig(&self, name: &str, user: Value) -> PathBuf {
         let path = self.file(name);
         let text = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "c",
             "clusters": [{ "name": "c", "cluster": {
                 "server": self.cluster.server, "certificate-authority": self.cluster.ca } }],
-            "users": [{ "name": "c", "user": {
-                "client-certificate": certificate, "client-key": private } }],
+            "users": [{ "name": "c", "user": user }],
             "contexts": [{ "name": "c", "context": { "cluster": "c", "user": "c", "namespace": "shop" } }],
         });
         std::fs::write(&path, text.to_string()).unwrap();
@@ -166,7 +189,210 @@ fn who_can_is_what_the_api_server_says_and_written_roles_are_enough_and_not_more
     ] {
         same(&place, &everybody, words, server);
     }
+    asked_in_the_contexts_namespace(&place);
+    walked(&place);
     rightsized(&place);
+    unused(&place);
+}
+
+/// What is said to be held and not used is what the API server lets somebody do.
+fn unused(place: &Place) {
+    let log = place.cluster.audit_log.to_str().unwrap();
+    let output = place.rbac(&["privilege", "--from", log, "-o", "json"]);
+    let rows: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mut rows = rows.as_array().unwrap().iter();
+    let row = rows.find(|row| row["subject"] == "user/bo").unwrap();
+    let unused = row["unused"].as_array().unwrap();
+    assert!(!unused.is_empty(), "{row}");
+    for right in unused.iter().take(8) {
+        let text = |name: &str| right[name].as_str().unwrap_or_default();
+        let (kind, sub) = text("resource")
+            .split_once('/')
+            .unwrap_or((text("resource"), ""));
+        let resource = match text("group") {
+            "" => kind.to_owned(),
+            group => format!("{kind}.{group}"),
+        };
+        let sub = format!("--subresource={sub}");
+        let ask = [
+            "auth",
+            "can-i",
+            "-q",
+            text("verb"),
+            &resource,
+            &sub,
+            "-n",
+            "shop",
+            "--as=bo",
+        ];
+        assert!(place.as_person(&place.cluster.kubeconfig, &ask), "{right}");
+    }
+}
+
+/// As with kubectl, a namespace that is not named is the context's.
+fn asked_in_the_contexts_namespace(place: &Place) {
+    let copy = place.file("in-bank");
+    std::fs::copy(&place.cluster.kubeconfig, &copy).unwrap();
+    let set = ["config", "set-context", "--current", "--namespace=bank"];
+    assert!(place.as_person(&copy, &set));
+    let path = copy.to_str().unwrap();
+    let listed = |words: &[&str], who: &str| {
+        let mut args = words.to_vec();
+        args.extend(["--kubeconfig", path, "-o", "json"]);
+        let rows: Value = serde_json::from_slice(&place.rbac(&args).stdout).unwrap();
+        let mut rows = rows.as_array().unwrap().iter();
+        // What everybody holds, they hold everywhere.
+        rows.any(|row| row["subject"] == who && row["namespace"] != "*")
+    };
+    for (who, user) in [("user/eve", "--as=eve"), ("user/bo", "--as=bo")] {
+        for there in [&[][..], &["-n", "shop"], &["-n", "bank"]] {
+            let mut ask = vec!["auth", "can-i", "-q", "create", "pods", user];
+            ask.extend(there);
+            let may = place.as_person(&copy, &ask);
+            let mut words = vec!["who-can", "create", "pods"];
+            words.extend(there);
+            assert_eq!(listed(&words, who), may, "{who} {there:?}");
+            let mut words = vec!["can", who];
+            words.extend(there);
+            assert_eq!(listed(&words, who), may, "{who} {there:?}");
+        }
+        assert!(listed(&["can", who, "-A"], who));
+    }
+}
+
+/// Ways that are listed can be gone on the real cluster; without what the cut names they cannot.
+fn walked(place: &Place) {
+    place.kubectl(&["create", "serviceaccount", "deployer", "-n", "shop"]);
+    place.may(
+        "deployer",
+        "ServiceAccount",
+        "deployer",
+        json!([
+            { "verbs": ["*"], "apiGroups": ["*"], "resources": ["*"] },
+        ]),
+    );
+    place.may(
+        "mint",
+        "User",
+        "mia",
+        json!([
+            { "verbs": ["create"], "apiGroups": [""], "resources": ["serviceaccounts/token"] },
+        ]),
+    );
+    let rbac = "rbac.authorization.k8s.io";
+    place.may(
+        "bind",
+        "User",
+        "ben",
+        json!([
+            { "verbs": ["create"], "apiGroups": [rbac], "resources": ["clusterrolebindings"] },
+            { "verbs": ["bind"], "apiGroups": [rbac], "resources": ["clusterroles"] },
+        ]),
+    );
+    let group = "certificates.k8s.io";
+    place.may("sign", "User", "cal", json!([
+        { "verbs": ["create", "get"], "apiGroups": [group], "resources": ["certificatesigningrequests"] },
+        { "verbs": ["update"], "apiGroups": [group], "resources": ["certificatesigningrequests/approval"] },
+        { "verbs": ["approve"], "apiGroups": [group], "resources": ["signers"] },
+    ]));
+    closes(place, "user/mia", "asks for a token", &|| by_token(place));
+    closes(place, "user/ben", "binds a role that it may bind", &|| {
+        by_binding(place)
+    });
+    let technique = "has a client certificate signed for any name";
+    closes(place, "user/cal", technique, &|| by_certificate(place));
+}
+
+/// The way is listed and leads there; without the bindings of the cut it is neither.
+fn closes(place: &Place, who: &str, technique: &str, walk: &dyn Fn() -> bool) {
+    let listed = || -> Value {
+        let output = place.rbac(&["paths", who, "-o", "json"]);
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let rows = listed();
+    assert_eq!(rows[0]["reaches"], "cluster-admin", "{rows}");
+    assert_eq!(rows[0]["steps"][0]["does"], technique, "{rows}");
+    eventually("the authorizer to know the roles", || walk().then_some(()));
+    for binding in rows[0]["cut"].as_array().unwrap() {
+        let name = binding
+            .as_str()
+            .unwrap()
+            .strip_prefix("ClusterRoleBinding ");
+        place.kubectl(&["delete", "clusterrolebinding", name.unwrap()]);
+    }
+    eventually("the way to be closed", || (!walk()).then_some(()));
+    assert_eq!(listed(), json!([]), "{who} has another way");
+}
+
+/// Whether mia becomes an account that may do everything.
+fn by_token(place: &Place) -> bool {
+    let mut mint = place.cluster.kubectl();
+    let mint = mint.args(["create", "token", "deployer", "-n", "shop", "--as=mia"]);
+    let output = mint.output().unwrap();
+    let token = String::from_utf8(output.stdout).unwrap();
+    let stronger = place.kubeconfig("minted", json!({ "token": token.trim() }));
+    output.status.success() && place.as_person(&stronger, &["get", "secrets", "-n", "kube-system"])
+}
+
+fn by_binding(place: &Place) -> bool {
+    let admin = &place.cluster.kubeconfig;
+    let all = "--clusterrole=cluster-admin";
+    let bind = [
+        "create",
+        "clusterrolebinding",
+        "ben-up",
+        all,
+        "--user=ben",
+        "--as=ben",
+    ];
+    let bound = place.as_person(admin, &bind);
+    let reads = ["get", "secrets", "-n", "kube-system", "--as=ben"];
+    let reads = bound
+        && eventually("ben to be let", || {
+            place.as_person(admin, &reads).then_some(true)
+        });
+    place.kubectl(&[
+        "delete",
+        "clusterrolebinding",
+        "ben-up",
+        "--ignore-not-found",
+    ]);
+    reads
+}
+
+/// Whether cal gets a certificate as dee, who may do everything.
+fn by_certificate(place: &Place) -> bool {
+    use base64::Engine as _;
+    let key = ClientKey::generate().unwrap();
+    let csr = key.csr_pem_for("dee", None).unwrap();
+    let manifest = json!({
+        "apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest", "metadata": { "name": "cal-up" },
+        "spec": { "signerName": "kubernetes.io/kube-apiserver-client", "usages": ["client auth"],
+            "request": base64::engine::general_purpose::STANDARD.encode(csr) },
+    });
+    let path = place.file("csr.json");
+    std::fs::write(&path, manifest.to_string()).unwrap();
+    place.kubectl(&["delete", "csr", "cal-up", "--ignore-not-found"]);
+    let admin = &place.cluster.kubeconfig;
+    let asked = place.as_person(admin, &["create", "--as=cal", "-f", path.to_str().unwrap()])
+        && place.as_person(admin, &["certificate", "approve", "cal-up", "--as=cal"]);
+    if !asked {
+        return false;
+    }
+    let certificate = eventually("the certificate", || {
+        let got = place.kubectl(&[
+            "get",
+            "csr",
+            "cal-up",
+            "-o",
+            "jsonpath={.status.certificate}",
+        ]);
+        (!got.is_empty()).then_some(got)
+    });
+    let key = base64::engine::general_purpose::STANDARD.encode(key.key_pem().expose());
+    let user = json!({ "client-certificate-data": certificate, "client-key-data": key });
+    let stronger = place.kubeconfig("certified", user);
+    place.as_person(&stronger, &["get", "secrets", "-n", "kube-system"])
 }
 
 /// Of everybody, those and only those are listed whom the API server lets.
