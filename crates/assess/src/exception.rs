@@ -17,6 +17,9 @@ pub struct Exception {
     pub control: String,
     /// The object that it is about, exactly as evidence names it.
     pub object: String,
+    /// Which part of it, exactly as evidence names it (`subjects[1]`); none for all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
     /// Whoever answers for it.
     pub owner: String,
     /// Why.
@@ -49,14 +52,15 @@ const LONGEST_DAYS: i64 = 366;
 
 impl Exceptions {
     /// Takes out of a verdict what is accepted; without evidence left it becomes a pass that says so.
-    /// Says which exceptions matched, by index.
+    /// Says which exceptions matched, by index, once for each piece of evidence.
     pub fn apply(&self, control: &str, verdict: Verdict, now: Timestamp) -> (Verdict, Vec<usize>) {
         if verdict.outcome != Outcome::Fail || verdict.more_evidence > 0 {
             return (verdict, Vec::new());
         }
         let covers = |evidence: &Evidence| {
             self.exceptions.iter().position(|e| {
-                e.control == control && e.object == evidence.object && e.is_sound(now)
+                let field = e.field.as_ref().is_none_or(|f| *f == evidence.field);
+                e.control == control && e.object == evidence.object && field && e.is_sound(now)
             })
         };
         let mut used = Vec::new();
@@ -68,12 +72,13 @@ impl Exceptions {
             }
         }
         used.sort_unstable();
-        used.dedup();
         if used.is_empty() {
             return (verdict, used);
         }
         if kept.is_empty() {
-            let owners: Vec<&str> = used
+            let mut once = used.clone();
+            once.dedup();
+            let owners: Vec<&str> = once
                 .iter()
                 .filter_map(|i| self.exceptions.get(*i))
                 .map(|e| e.owner.as_str())
@@ -91,12 +96,11 @@ impl Exceptions {
     /// What is wrong with them, given which of them matched something.
     pub fn remarks(&self, used: &[usize], now: Timestamp) -> Vec<Remark> {
         let remark = |(index, exception): (usize, &Exception)| {
-            let text = exception.problem(now).or_else(|| {
-                (!used.contains(&index)).then(|| {
-                    "it matches no evidence: the finding is gone or its object is written differently; remove it"
-                        .to_owned()
-                })
-            })?;
+            let matched = used.iter().filter(|u| **u == index).count();
+            let text = exception
+                .problem(now)
+                .or_else(|| self.shadowed(index))
+                .or_else(|| exception.fit(matched))?;
             Some(Remark {
                 control: exception.control.clone(),
                 object: exception.object.clone(),
@@ -111,7 +115,35 @@ impl Exceptions {
     }
 }
 
+impl Exceptions {
+    /// What an earlier one accepts already, a later one does not.
+    fn shadowed(&self, index: usize) -> Option<String> {
+        let mine = self.exceptions.get(index)?;
+        let same = |e: &Exception| {
+            e.control == mine.control
+                && e.object == mine.object
+                && (e.field.is_none() || e.field == mine.field)
+        };
+        let first = self.exceptions.iter().position(same)?;
+        (first < index).then(|| "an earlier exception accepts the same: remove one".to_owned())
+    }
+}
+
 impl Exception {
+    /// What is wrong with how much it matches.
+    fn fit(&self, matched: usize) -> Option<String> {
+        match matched {
+            0 => Some(
+                "it matches no evidence: the finding is gone, has more evidence than is kept, or its object is written differently; remove it"
+                    .to_owned(),
+            ),
+            1 => None,
+            n => Some(format!(
+                "it is broad: it accepts {n} things about this object, and whatever comes; name each by `field`"
+            )),
+        }
+    }
+
     fn is_sound(&self, now: Timestamp) -> bool {
         self.problem(now).is_none()
     }
@@ -160,6 +192,7 @@ mod tests {
         Exception {
             control: "S0-11".to_owned(),
             object: object.to_owned(),
+            field: None,
             owner: "ana".to_owned(),
             reason: "the installer needs it until March".to_owned(),
             expires: expires.to_owned(),
@@ -186,6 +219,39 @@ mod tests {
         assert!(verdict.summary.contains("ana"), "{}", verdict.summary);
         let (verdict, used) = all.apply("S0-12", failed(), NOW);
         assert_eq!((verdict.outcome, used), (Outcome::Fail, vec![]));
+    }
+
+    #[test]
+    fn one_that_accepts_several_things_is_reported_and_a_field_narrows_it() {
+        let seen = |field: &str| Evidence::named(Class::Object, "a", field, "x");
+        let failed =
+            || Verdict::fail("two").because(vec![seen("subjects[0]"), seen("subjects[1]")]);
+        let texts = |all: &Exceptions| -> (Outcome, Vec<String>) {
+            let (verdict, used) = all.apply("S0-11", failed(), NOW);
+            let remarks = all.remarks(&used, NOW).into_iter();
+            (verdict.outcome, remarks.map(|r| r.text).collect())
+        };
+        let broad = exception("a", "2026-12-01T00:00:00Z");
+        let narrow = Exception {
+            field: Some("subjects[1]".to_owned()),
+            ..broad.clone()
+        };
+        let (outcome, text) = texts(&Exceptions {
+            exceptions: vec![broad.clone()],
+        });
+        assert_eq!(outcome, Outcome::Pass);
+        assert!(
+            matches!(text.as_slice(), [t] if t.contains("broad")),
+            "{text:?}"
+        );
+        let (outcome, text) = texts(&Exceptions {
+            exceptions: vec![narrow.clone()],
+        });
+        assert_eq!((outcome, text.len()), (Outcome::Fail, 0));
+        let (_, text) = texts(&Exceptions {
+            exceptions: vec![broad, narrow],
+        });
+        assert!(text.iter().any(|t| t.contains("earlier")), "{text:?}");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //! what stands here *as it stands here* is stock: the same name with another subject or role is not,
 //! and a label that says so counts for nothing, because anybody can write one.
 
+mod managed;
+
 use crate::snapshot::{Binding, Distribution, Subject};
 
 /// A stock binding: where, name, role, subjects.
@@ -237,6 +239,42 @@ const K3S: &[Row] = &[
         "cluster-admin",
         &["kube-system/helm-traefik-crd"],
     ),
+    row(
+        "",
+        "k3s-cloud-controller-manager-auth-delegator",
+        "system:auth-delegator",
+        &["User k3s-cloud-controller-manager"],
+    ),
+    row(
+        "kube-system",
+        "k3s-cloud-controller-manager-authentication-reader",
+        "extension-apiserver-authentication-reader",
+        &["User k3s-cloud-controller-manager"],
+    ),
+    row(
+        "",
+        "metrics-server:system:auth-delegator",
+        "system:auth-delegator",
+        &["kube-system/metrics-server"],
+    ),
+    row(
+        "",
+        "system:metrics-server",
+        "system:metrics-server",
+        &["kube-system/metrics-server"],
+    ),
+    row(
+        "kube-system",
+        "metrics-server-auth-reader",
+        "extension-apiserver-authentication-reader",
+        &["kube-system/metrics-server"],
+    ),
+    row(
+        "",
+        "traefik-kube-system",
+        "traefik-kube-system",
+        &["kube-system/traefik"],
+    ),
     row("", "coredns", "system:coredns", &["kube-system/coredns"]),
     row(
         "",
@@ -265,10 +303,9 @@ pub(crate) fn is_stock(distribution: Distribution, binding: &Binding, subject: &
     let extra = match distribution {
         Distribution::Kubeadm => KUBEADM,
         Distribution::K3s => K3S,
-        Distribution::Eks | Distribution::Gke | Distribution::Aks => {
-            return in_table(KUBERNETES, binding, &who)
-                || is_the_providers(distribution, binding, &who);
-        }
+        Distribution::Eks => managed::EKS,
+        Distribution::Gke => managed::GKE,
+        Distribution::Aks => managed::AKS,
     };
     in_table(KUBERNETES, binding, &who) || in_table(extra, binding, &who)
 }
@@ -281,35 +318,6 @@ fn in_table(table: &[Row], binding: &Binding, who: &str) -> bool {
             && row.role == binding.role_ref.name
             && row.subjects.contains(&who)
     })
-}
-
-/// Managed clusters carry dozens of bindings of their provider, which change with every release: those
-/// that bind the provider's own names, or an account in `kube-system`, to a role of the provider's own
-/// prefix. Nothing that carries `cluster-admin` is among them.
-fn is_the_providers(distribution: Distribution, binding: &Binding, who: &str) -> bool {
-    let prefixes: &[&str] = match distribution {
-        Distribution::Eks => &["eks:", "vpc-resource-controller", "aws-node"],
-        Distribution::Gke => &["gce:", "gke-", "system:gke-", "system:gcp-", "system:glbc-"],
-        Distribution::Aks => &["aks-", "system:azure-", "system:aks-", "omsagent"],
-        Distribution::Kubeadm | Distribution::K3s => &[],
-    };
-    let own = |name: &str| prefixes.iter().any(|p| name.starts_with(p));
-    let subject = who.strip_prefix("User ").or(who.strip_prefix("Group "));
-    let bound = match subject {
-        Some(name) => own(name) || name.starts_with("system:"),
-        None => who.starts_with("kube-system/") || who.starts_with("gmp-system/"),
-    };
-    bound && own(&binding.metadata.name) && own(&binding.role_ref.name) && !is_everyone(who)
-}
-
-fn is_everyone(who: &str) -> bool {
-    matches!(
-        who,
-        "User system:anonymous"
-            | "Group system:unauthenticated"
-            | "Group system:authenticated"
-            | "Group system:serviceaccounts"
-    )
 }
 
 /// `kind name`, or `namespace/name` for a service account.

@@ -37,6 +37,7 @@ pub struct Options {
 /// What the probes do, to be said before they are sent: each of them is a request in the audit log.
 pub const PROBES: &[&str] = &[
     "GET /api, /version, /livez without a credential",
+    "GET /metrics, for the hashes of the configuration files in use, if there are such files",
     "ask whether an invented user without any binding may delete nodes (SubjectAccessReview)",
 ];
 
@@ -57,7 +58,8 @@ pub async fn collect(
     say("control plane", 0);
     let distribution = snapshot.cluster.distribution;
     let files = options.control_plane.as_deref();
-    snapshot.control_plane = control_plane::collect(upstream, distribution, files).await;
+    snapshot.control_plane =
+        control_plane::collect(upstream, distribution, files, options.probes).await;
     if options.probes {
         say("probes", 0);
         snapshot.anonymous = probes::anonymous(upstream).await;

@@ -146,7 +146,7 @@ pub(super) fn legacy(facts: &Facts<'_>) -> Judged {
 pub(super) fn masters(facts: &Facts<'_>) -> Judged {
     let mut evidence = Vec::new();
     let mut first = None;
-    for (file, user) in facts.users()? {
+    for (file, user) in traffic::or_users(facts)? {
         for credential in &user.credentials {
             if let Credential::Certificate(certificate) = credential
                 && certificate
@@ -165,13 +165,27 @@ pub(super) fn masters(facts: &Facts<'_>) -> Judged {
             }
         }
     }
-    let found = first.is_some();
-    let verdict = Verdict::of(
-        evidence,
-        "no kubeconfig on this machine carries system:masters outside break-glass",
-        |_| "a certificate with system:masters is used for daily work".to_owned(),
-    );
-    Ok(verdict.sure(if found { 100 } else { ONE_MACHINE }).mend(|| {
+    traffic::masters(facts, &mut evidence);
+    let shown = traffic::would_show(facts);
+    if evidence.is_empty() && shown.is_none() {
+        // Without a log there must at least be a file; one log of an hour shows nothing.
+        facts.users()?;
+    }
+    let certain = match (first.is_some(), evidence.is_empty()) {
+        (true, _) => 100,
+        (false, false) => 90,
+        (false, true) => shown.unwrap_or(ONE_MACHINE),
+    };
+    let pass = match shown {
+        Some(_) => {
+            "neither a kubeconfig on this machine nor a request in the log carries system:masters"
+        }
+        None => "no kubeconfig on this machine carries system:masters outside break-glass",
+    };
+    let verdict = Verdict::of(evidence, pass, |_| {
+        "a certificate with system:masters is used for daily work".to_owned()
+    });
+    Ok(verdict.sure(certain).mend(|| {
         Fix::changes(
             "give administrators a certificate of a group that can be unbound, and lock this one away",
             vec![Change::Command(
@@ -189,7 +203,7 @@ fn until(certificate: &Certificate, now: Timestamp) -> String {
 }
 
 /// Where kubeadm keeps what is meant for emergencies: `super-admin.conf`; before 1.29 `admin.conf`.
-fn is_break_glass(facts: &Facts<'_>, file: &Kubeconfig) -> bool {
+pub(super) fn is_break_glass(facts: &Facts<'_>, file: &Kubeconfig) -> bool {
     let old = facts.snapshot.minor().is_some_and(|minor| minor < 29);
     let place = file.path == "/etc/kubernetes/super-admin.conf"
         || (old && file.path == "/etc/kubernetes/admin.conf");
@@ -364,6 +378,14 @@ pub(super) fn plugin_allowlist(facts: &Facts<'_>) -> Judged {
         )
     };
     Ok(match kuberc.plugin_policy.as_deref() {
+        // kubectl refuses to run at all with such a file: it is in use by nobody.
+        Some("Allowlist") if kuberc.plugin_allowlist.is_empty() => {
+            Verdict::fail("the kuberc lists no plugin, and kubectl takes it for a mistake")
+                .seen(seen(
+                    "Allowlist, without credentialPluginAllowlist".to_owned(),
+                ))
+                .mend(|| Fix::text("list your plugins, or set credentialPluginPolicy: DenyAll"))
+        }
         Some("Allowlist") => Verdict::pass("kubectl runs listed plugins only")
             .seen(seen(kuberc.plugin_allowlist.join(", ")))
             .sure(ONE_MACHINE),

@@ -2,9 +2,8 @@
 
 use crate::catalog::Control;
 use crate::verdict::Severity::{Critical, High, Medium};
-use crate::verdict::undecided;
 
-use super::{access, authentication, kubeconfig};
+use super::{access, authentication, kubeconfig, traffic};
 
 pub(super) const CONTROLS: &[Control] = &[
     Control {
@@ -170,6 +169,6 @@ pub(super) const CONTROLS: &[Control] = &[
         why: "every stolen credential works from everywhere",
         remedy: "let only the gate reach it",
         maps: &["MS M9002"],
-        check: |_| undecided("it needs a look from outside the network"),
+        check: traffic::open_to_the_world,
     },
 ];

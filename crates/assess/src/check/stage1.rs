@@ -207,6 +207,6 @@ pub(super) const CONTROLS: &[Control] = &[
         why: "access outlives employment",
         remedy: "prune bindings against an export",
         maps: &["CISA Governance"],
-        check: |_| undecided("it needs an export of the identity provider's users and groups"),
+        check: traffic::leavers,
     },
 ];

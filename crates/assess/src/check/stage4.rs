@@ -4,7 +4,7 @@ use crate::catalog::Control;
 use crate::verdict::Severity::{Critical, High, Medium};
 use crate::verdict::undecided;
 
-use super::{NEEDS_GATE, access, gate};
+use super::{NEEDS_GATE, access, gate, traffic};
 
 pub(super) const CONTROLS: &[Control] = &[
     Control {
@@ -71,7 +71,7 @@ pub(super) const CONTROLS: &[Control] = &[
         why: "access outlives the grant",
         remedy: "a sweep",
         maps: &["ATT&CK T1098"],
-        check: |_| undecided(format!("no sweep is on record; {NEEDS_GATE}")),
+        check: traffic::left_behind,
     },
     Control {
         id: "S4-07",
@@ -126,7 +126,7 @@ pub(super) const CONTROLS: &[Control] = &[
         why: "rights only ever grow",
         remedy: "a review",
         maps: &["CISA Governance"],
-        check: |_| undecided(format!("no review is on record; {NEEDS_GATE}")),
+        check: traffic::reviewed,
     },
     Control {
         id: "S4-12",

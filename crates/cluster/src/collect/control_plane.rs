@@ -18,6 +18,7 @@ pub(super) async fn collect(
     upstream: &Upstream,
     distribution: Distribution,
     files: Option<&Path>,
+    probes: bool,
 ) -> ControlPlane {
     let (server, place) = match files {
         Some(dir) => (from_directory(dir), Files::Directory(dir.to_owned())),
@@ -34,7 +35,9 @@ pub(super) async fn collect(
         directory: place.root(&server),
         api_server: server,
     };
-    prove(upstream, &mut plane).await;
+    if probes {
+        prove(upstream, &mut plane).await;
+    }
     plane
 }
 
@@ -256,13 +259,22 @@ pub(crate) async fn uses_file(upstream: &Upstream, flag: &str, text: &str) -> Op
         "apiserver_{}_controller_last_config_info",
         flag.replace('-', "_")
     );
+    is_live(&metrics, &metric, text)
+}
+
+/// Whether a file with this text is what the metric names: its label is the SHA-256 of the file's bytes. None where
+/// there is no such metric (before 1.34, or without the file).
+fn is_live(metrics: &str, metric: &str, text: &str) -> Option<bool> {
     let mut lines = metrics
         .lines()
-        .filter(|l| l.starts_with(&metric))
+        .filter(|l| {
+            l.strip_prefix(metric)
+                .is_some_and(|rest| rest.starts_with('{'))
+        })
         .peekable();
     lines.peek()?;
     let hash = hex(digest(&SHA256, text.as_bytes()).as_ref());
-    Some(lines.any(|l| l.contains(&format!("sha256:{hash}"))))
+    Some(lines.any(|l| l.contains(&format!("\"sha256:{hash}\""))))
 }
 
 async fn metrics(upstream: &Upstream) -> Option<String> {
@@ -297,10 +309,7 @@ async fn prove(upstream: &Upstream, plane: &mut ControlPlane) {
         if let Some(file) = file.known_mut()
             && let Ok(raw) = text(Path::new(&file.place))
         {
-            let hash = hex(digest(&SHA256, raw.as_bytes()).as_ref());
-            file.proved = metrics
-                .lines()
-                .any(|l| l.starts_with(metric) && l.contains(&format!("sha256:{hash}")));
+            file.proved = is_live(&metrics, metric, &raw) == Some(true);
         }
     }
 }
@@ -308,4 +317,32 @@ async fn prove(upstream: &Upstream, plane: &mut ControlPlane) {
 /// Lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_proved_by_the_hash_of_its_bytes_alone() {
+        let metric = "apiserver_authentication_config_controller_last_config_info";
+        let text = "kind: AuthenticationConfiguration\n";
+        let hash = hex(digest(&SHA256, text.as_bytes()).as_ref());
+        let line = |name: &str, hash: &str| {
+            format!(
+                "# TYPE {name} gauge\n{name}{{apiserver_id_hash=\"sha256:00\",hash=\"sha256:{hash}\"}} 1\n"
+            )
+        };
+        assert_eq!(is_live(&line(metric, &hash), metric, text), Some(true));
+        assert_eq!(
+            is_live(&line(metric, &hash), metric, "kind: x\n"),
+            Some(false)
+        );
+        assert_eq!(is_live(&line("another_metric", &hash), metric, text), None);
+        assert_eq!(
+            is_live(&line(&format!("{metric}_total"), &hash), metric, text),
+            None
+        );
+        assert_eq!(is_live("", metric, text), None);
+    }
 }

@@ -291,7 +291,11 @@ fn tracked_by(path: &Path) -> Option<String> {
 
 /// kubectl's settings: `KUBERC`, or `~/.kube/kuberc`.
 fn kuberc() -> Source<Option<Kuberc>> {
-    let named = std::env::var_os("KUBERC").filter(|v| !v.is_empty() && v != "off");
+    let named = std::env::var_os("KUBERC").filter(|v| !v.is_empty());
+    if named.as_ref().is_some_and(|v| v == "off") {
+        // kubectl then reads none at all, whatever lies in the usual place.
+        return Source::Known(None);
+    }
     let usual = std::env::home_dir().map(|home| home.join(".kube").join("kuberc"));
     let Some(path) = named.map(PathBuf::from).or(usual).filter(|p| p.is_file()) else {
         return Source::Known(None);
