@@ -1,5 +1,5 @@
 //! The sealed way in, on a real cluster and without a gate: made, tried, opened by two of three shares, and dead
-//! with the next one.
+//! with the next one; and what was done with it, taken into a gate's log afterwards.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,7 +11,9 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use kubestile_devcluster::{DownOnDrop, Kubernetes, Options};
-use kubestile_tests::gate::binary;
+use kubestile_tests::eventually;
+use kubestile_tests::gate::{Gate, NAME, binary};
+use serde_json::Value;
 
 /// A cluster of its own: what is tried here may do everything.
 struct Place {
@@ -265,4 +267,193 @@ fn written_first(log: &str) {
     assert_eq!(what, ["opening", "drilled", "opening", "opened"]);
     assert_eq!(lines[2]["reason"], REASON);
     assert!(lines[2]["serial"].is_null() && lines[3]["serial"].as_str().unwrap().len() > 8);
+}
+
+/// The API server's log of a time without a gate, and the gate that takes it in.
+struct Afterwards {
+    place: Place,
+    gate: Gate,
+    from: String,
+    until: String,
+}
+
+impl Afterwards {
+    fn import(&self, more: &[&str]) -> Output {
+        let file = self.file();
+        let mut args = vec!["audit", "import", file.to_str().unwrap(), "--cluster", NAME];
+        args.extend(["--from", &self.from, "--until", &self.until]);
+        args.extend(["--reason", REASON, "--as", "ana", "-o", "json"]);
+        args.extend(more);
+        self.gate.admin(&args)
+    }
+
+    fn imported(&self, more: &[&str]) -> (Value, String) {
+        let output = self.import(more);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{said}");
+        (serde_json::from_slice(&output.stdout).unwrap(), said)
+    }
+
+    fn search(&self, more: &[&str]) -> Vec<Value> {
+        let mut args = vec!["audit", "search", "-o", "json"];
+        args.extend(more);
+        let found = serde_json::from_str(&self.gate.admin_ok(&args)).unwrap();
+        let Value::Array(found) = found else {
+            panic!("{found}")
+        };
+        found.into_iter().map(|f| f["record"].clone()).collect()
+    }
+
+    fn file(&self) -> std::path::PathBuf {
+        self.place.dir.path().join("audit.log")
+    }
+}
+
+fn now() -> String {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let micros = since.unwrap().as_micros();
+    kubestile_core::Timestamp::from_micros(micros.try_into().unwrap()).rfc3339()
+}
+
+/// Somebody reads through the gate, and somebody goes past it with the opened way in.
+fn afterwards() -> Afterwards {
+    let place = Place::up("glass-import");
+    place.seal("seal");
+    let gate = Gate::start(&place.cluster);
+    let from = now();
+    let bo = gate.person("bo", &["viewer"]);
+    let mut kubectl = place.cluster.kubectl();
+    kubectl
+        .env("HOME", bo.home())
+        .env("KUBECONFIG", bo.kubeconfig());
+    let read = kubectl
+        .args(["get", "configmaps", "-n", "default"])
+        .output();
+    assert!(read.unwrap().status.success());
+    place.ok(&opening(&files("seal", 1, 3), "open.kubeconfig"));
+    let (made, said) = place.kubectl("open.kubeconfig", &["create", "namespace", "mended"]);
+    assert!(made, "{said}");
+    let text = eventually("the API server has written it down", || {
+        let text = std::fs::read_to_string(&place.cluster.audit_log).unwrap();
+        let made = |l: &&str| l.contains("\"create\"") && l.contains("\"name\":\"mended\"");
+        text.lines().any(|l| made(&l)).then_some(text)
+    });
+    // The API server goes on writing to its own, and may be in the middle of a line.
+    let whole = &text[..=text.rfind('\n').unwrap()];
+    std::fs::write(place.dir.path().join("audit.log"), whole).unwrap();
+    Afterwards {
+        until: now(),
+        place,
+        gate,
+        from,
+    }
+}
+
+#[test]
+fn what_was_done_without_the_gate_is_imported_once_marked_and_found() {
+    let after = afterwards();
+    let (first, said) = after.imported(&[]);
+    assert_eq!(first["change"], "ended", "{said}");
+    assert!(
+        first["records"].as_u64().unwrap() > 0
+            && first["leftOut"]["throughGate"].as_u64().unwrap() > 0
+    );
+    let id = first["import"].as_str().unwrap().to_owned();
+
+    let records = after.search(&["--import", &id]);
+    let kinds: Vec<&str> = records
+        .iter()
+        .map(|r| r["kind"].as_str().unwrap())
+        .collect();
+    assert_eq!((kinds[0], kinds[kinds.len() - 1]), ("gap", "gap"));
+    assert_eq!(kinds.len() as u64, first["records"].as_u64().unwrap() + 2);
+    assert_eq!(records[0]["reason"], REASON);
+    let sha256 = records[0]["sources"][0]["sha256"].as_str().unwrap();
+    let sum = Command::new("sha256sum")
+        .arg(after.file())
+        .output()
+        .unwrap();
+    assert!(String::from_utf8(sum.stdout).unwrap().starts_with(sha256));
+
+    let found = after.search(&[
+        "--person",
+        "ana",
+        "--cluster",
+        NAME,
+        "--name",
+        "mended",
+        "--since",
+        &after.from,
+    ]);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0]["kind"], "imported");
+    assert_eq!(found[0]["user"], "kubestile-break-glass:person:ana");
+    assert_eq!(found[0]["kube"]["verb"], "create");
+    assert_eq!(found[0]["status"], 201);
+    let configmaps = after.search(&[
+        "--import",
+        &id,
+        "--kind",
+        "configmaps",
+        "--namespace",
+        "default",
+    ]);
+    assert!(
+        configmaps
+            .iter()
+            .all(|r| !r["user"].as_str().unwrap().contains("kubestile-gate")),
+        "the gate has its own record of it: {configmaps:?}"
+    );
+    let shown = after.gate.admin_ok(&["audit", "search", "--import", &id]);
+    assert!(
+        shown.contains("gap began") && shown.contains("gap ended") && shown.contains("imported"),
+        "{shown}"
+    );
+    after.gate.admin_ok(&["audit", "verify"]);
+
+    let twice = after.import(&[]);
+    let said = String::from_utf8(twice.stderr).unwrap();
+    assert!(
+        !twice.status.success()
+            && said.contains(&format!("import {id}"))
+            && said.contains("--again"),
+        "{said}"
+    );
+    let (again, said) = after.imported(&["--again"]);
+    assert_eq!(again["records"], 0, "{said}");
+    assert_eq!(again["after"], id);
+    changed_and_cut(&after);
+}
+
+/// A line more, of somebody who wants to steer the auditor's terminal, and the last one cut.
+fn changed_and_cut(after: &Afterwards) {
+    let file = after.file();
+    let text = std::fs::read_to_string(&file).unwrap();
+    let made = text
+        .lines()
+        .find(|l| l.contains("\"create\"") && l.contains("\"name\":\"mended\""));
+    let mut hostile: Value = serde_json::from_str(made.unwrap()).unwrap();
+    hostile["user"]["username"] = "eve\u{1b}[2J\u{202e}".into();
+    hostile["kind"] = "Event".into();
+    let cut = &made.unwrap()[..100];
+    std::fs::write(&file, format!("{text}{hostile}\n{cut}")).unwrap();
+    let (third, said) = after.imported(&[]);
+    assert!(said.contains("`audit.log` is not what it was"), "{said}");
+    assert!(
+        said.contains("audit.log: 1 of ") && said.contains("not understood"),
+        "{said}"
+    );
+    assert_eq!(third["records"], 1, "{said}");
+    assert_eq!(third["leftOut"]["malformed"], 1);
+    let shown = after.gate.admin_ok(&[
+        "audit",
+        "search",
+        "--import",
+        third["import"].as_str().unwrap(),
+    ]);
+    assert!(
+        shown.contains("eve") && !shown.contains('\u{1b}') && !shown.contains('\u{202e}'),
+        "{shown}"
+    );
+    after.gate.admin_ok(&["audit", "verify"]);
 }

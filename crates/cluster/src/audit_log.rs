@@ -1,6 +1,7 @@
 //! Reads audit logs of any size, and counts what is in them while it reads: plain or gzip, lines or one
 //! document, several files, on every core. Memory does not grow with the log.
 
+mod each;
 mod frame;
 mod seen;
 
@@ -16,6 +17,7 @@ use flate2::bufread::MultiGzDecoder;
 use kubestile_assess::traffic::fold::{Fold, Options};
 use kubestile_assess::traffic::{Form, Problem, Read, line};
 
+pub use each::{Pass, each};
 use frame::{Chunk, Frames};
 use seen::Seen;
 

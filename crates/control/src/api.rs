@@ -4,6 +4,7 @@ mod access;
 mod browser;
 mod exchange;
 mod facts;
+mod import;
 
 use kubestile_core::identity::{Assurance, Credential, IdentityKind};
 use kubestile_core::{ClusterName, JobFunction, PersonId, Secret, SessionId, Timestamp};
@@ -18,6 +19,10 @@ pub use exchange::{EXCHANGE, ExchangeAnswer, ExchangePending, ExchangeRequest, T
 pub use facts::{
     ClusterFacts, GateFacts, GrantFacts, GrantFault, LogFacts, PolicyFacts, SessionFacts,
     StandingFacts,
+};
+pub use import::{
+    BATCH_BYTES, BATCH_RECORDS, BeginImport, EndImport, ImportBegun, ImportEnded, ImportRecords,
+    ImportWritten, SOURCES,
 };
 
 /// `POST /v1/login`.

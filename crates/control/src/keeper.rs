@@ -7,10 +7,12 @@ use kubestile_core::event::{Accessed, Event};
 use crate::access;
 use crate::error::ApiError;
 use crate::state::{App, ControlState};
-use crate::{news, tickets};
+use crate::{imports, news, tickets};
 
 /// How soon an expiry is written down. It takes effect by itself, to the second.
 const TICK: Duration = Duration::from_secs(1);
+/// After so many ticks imports are looked for that have died.
+const IMPORTS: u32 = 30;
 /// After so many ticks what is old is forgotten.
 const PURGE: u32 = 600;
 
@@ -44,6 +46,11 @@ async fn settle(app: &App) {
         let now = app.now();
         news::late_reviews(app, reminded);
         reminded = now;
+        if ticks.is_multiple_of(IMPORTS)
+            && let Err(error) = imports::settle(app).await
+        {
+            tracing::warn!(%error, "imports could not be looked after");
+        }
         if let Err(error) = once(app, ticks.is_multiple_of(PURGE)).await {
             tracing::warn!(%error, "access requests and grants could not be looked after");
         }

@@ -17,6 +17,7 @@ mod clusters;
 mod error;
 mod facts;
 mod grants;
+mod imports;
 mod journal;
 mod json;
 mod keeper;

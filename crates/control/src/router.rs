@@ -11,8 +11,8 @@ use http::{HeaderValue, StatusCode, header};
 use crate::error::ApiError;
 use crate::state::{App, ControlState};
 use crate::{
-    access, clusters, facts, grants, login, people, pipelines, renew, sessions, status, tickets,
-    token, web,
+    access, clusters, facts, grants, imports, login, people, pipelines, renew, sessions, status,
+    tickets, token, web,
 };
 
 /// Largest body, in bytes.
@@ -69,6 +69,9 @@ pub fn admin_router(state: ControlState) -> Router {
         )
         .route("/v1/clusters/{name}/mode", put(clusters::put_mode))
         .route("/v1/facts", get(facts::of_gate))
+        .route("/v1/clusters/{name}/imports", post(imports::begin))
+        .route("/v1/imports/{id}/records", post(imports::records))
+        .route("/v1/imports/{id}/end", post(imports::end))
         .route("/v1/status", get(status::status));
     finish(routes, state)
 }

@@ -3,6 +3,7 @@
 mod admin;
 mod credentials;
 mod facts;
+mod imports;
 mod login;
 mod outside;
 mod pipelines;

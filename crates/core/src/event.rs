@@ -2,6 +2,8 @@
 //! for every change of who may do what. A record's canonical bytes are a leaf of the log.
 
 mod canonical;
+mod gap;
+mod imported;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +19,9 @@ use crate::risk::RiskClass;
 use crate::secret;
 use crate::short_id::{AccessId, GrantId};
 use crate::time::Timestamp;
+
+pub use gap::{Gap, LeftOut, Source};
+pub use imported::{Imported, OPENED_BY, Object, Seen, Unfit};
 
 /// The version of the records' schema, in every record.
 pub const SCHEMA: &str = "kubestile.dev/audit/v1";
@@ -81,6 +86,10 @@ pub enum Event {
     Access(Box<Accessed>),
     /// A grant started, changed or ended.
     Grant(Box<Granted>),
+    /// The gate was away, and what the API server says of that time is imported behind this.
+    Gap(Box<Gap>),
+    /// A request that the API server answered while the gate was away: none of the gate's decisions.
+    Imported(Box<Imported>),
     /// The gate's own state was changed (people, clusters, policies).
     Change {
         /// Who changed it: a person's name, or `local administrator`.
@@ -431,10 +440,15 @@ pub struct TooLong(());
 
 /// A client's text, cut to what a record may hold, with the cut marked.
 pub fn clip(text: &str) -> String {
-    if text.len() <= TEXT_LIMIT {
+    clip_to(text, TEXT_LIMIT)
+}
+
+/// The same with another limit, in bytes.
+fn clip_to(text: &str, limit: usize) -> String {
+    if text.len() <= limit {
         return text.to_owned();
     }
-    let end = (0..=TEXT_LIMIT)
+    let end = (0..=limit)
         .rev()
         .find(|i| text.is_char_boundary(*i))
         .unwrap_or(0);

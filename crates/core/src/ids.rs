@@ -62,6 +62,10 @@ uuid_id! {
     SessionId
 }
 uuid_id! {
+    /// One import of an API server's audit log, for a time without a gate.
+    ImportId
+}
+uuid_id! {
     /// One person, pipeline or other holder of an identity; goes upstream as `Impersonate-Uid`.
     PersonId
 }

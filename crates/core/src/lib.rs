@@ -30,7 +30,7 @@ pub use context::{Absence, Context, Known};
 pub use decision::{Decision, Denial, Hold, Obligation, Permit, PolicyRef, Receipt};
 pub use grant::Grant;
 pub use identity::{Assurance, Identity, JobFunction, VerifiedIdentity};
-pub use ids::{ClusterName, Namespace, PersonId, PolicyId, RequestId, SessionId};
+pub use ids::{ClusterName, ImportId, Namespace, PersonId, PolicyId, RequestId, SessionId};
 pub use request_info::{RequestInfo, Target, Verb};
 pub use risk::RiskClass;
 pub use secret::Secret;

@@ -13,4 +13,7 @@ mod state;
 
 pub use error::StoreError;
 pub use lock::LockError;
-pub use state::{ClusterRecord, GrantChange, RequestHandle, SessionHandle, Store, TokenRecord};
+pub use state::{
+    ClusterRecord, GrantChange, ImportRecord, Imports, RequestHandle, SessionHandle, Store,
+    TokenRecord,
+};

@@ -11,6 +11,7 @@ mod clusters;
 mod codes;
 mod database;
 mod grants;
+mod imports;
 mod people;
 mod sessions;
 mod tokens;
@@ -34,6 +35,7 @@ use sessions::SessionEntry;
 pub use access::RequestHandle;
 pub use clusters::ClusterRecord;
 pub use grants::GrantChange;
+pub use imports::{ImportRecord, Imports};
 pub use sessions::SessionHandle;
 pub use tokens::TokenRecord;
 
@@ -50,6 +52,8 @@ struct Inner {
     memory: RwLock<Memory>,
     /// INVARIANT: whoever publishes to `memory` holds this.
     writer: Mutex<SqliteConnection>,
+    /// Held by whoever changes imports.
+    importing: Arc<Mutex<()>>,
     /// Counts changes of what people may do.
     rights: watch::Sender<u64>,
     /// Counts changes of access requests.
@@ -87,6 +91,7 @@ impl Store {
         let inner = Inner {
             memory: RwLock::new(memory),
             writer: Mutex::new(connection),
+            importing: Arc::default(),
             rights: watch::Sender::new(0),
             asked: watch::Sender::new(0),
             left: std::sync::Mutex::new(left),

@@ -127,6 +127,8 @@ fn request<'a>(user: Who<'a>, target: Target<'a>) -> Event<'a> {
     Event {
         id: "",
         at: Some(1),
+        stage: "ResponseComplete",
+        uri: "",
         verb: "get",
         target,
         user,

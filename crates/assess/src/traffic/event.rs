@@ -5,13 +5,17 @@ use serde::Deserialize;
 
 use super::text::{Text, micros, or_default};
 
-/// A request that was answered.
+/// A request, at one of its stages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event<'a> {
     /// Its id; a client may have chosen it.
     pub id: &'a str,
     /// When it came in, in microseconds since the Unix epoch.
     pub at: Option<i64>,
+    /// `RequestReceived`, `ResponseStarted`, `ResponseComplete` or `Panic`.
+    pub stage: &'a str,
+    /// Path and query; empty where the log has none.
+    pub uri: &'a str,
     /// The API verb.
     pub verb: &'a str,
     /// On what.
@@ -30,6 +34,13 @@ pub struct Event<'a> {
     pub authorized: Option<bool>,
     /// The `kubectl` command it was part of, if known: the client's word.
     pub command: Option<&'a str>,
+}
+
+impl Event<'_> {
+    /// Whether it was answered: a request has several stages, and the first says nothing yet.
+    pub fn is_answered(&self) -> bool {
+        matches!(self.stage, "ResponseStarted" | "ResponseComplete")
+    }
 }
 
 /// On what something is done.
@@ -176,11 +187,8 @@ pub(super) fn authorized(decision: &str) -> Option<bool> {
 }
 
 impl Native<'_> {
-    /// The request, if this tells of its answer: a request has several stages, and the first says nothing yet.
-    pub(super) fn event(&self) -> Option<Event<'_>> {
-        if !matches!(&*self.stage, "ResponseStarted" | "ResponseComplete") {
-            return None;
-        }
+    /// The request, at this stage.
+    pub(super) fn event(&self) -> Event<'_> {
         let target = match &self.object_ref {
             Some(object) => Target::Resource {
                 group: &object.api_group,
@@ -191,9 +199,11 @@ impl Native<'_> {
             },
             None => Target::Path(self.uri.split('?').next().unwrap_or_default()),
         };
-        Some(Event {
+        Event {
             id: &self.id,
             at: micros(&self.request_received_timestamp),
+            stage: &self.stage,
+            uri: &self.uri,
             verb: &self.verb,
             target,
             user: Who {
@@ -207,7 +217,7 @@ impl Native<'_> {
             code: self.response_status.code,
             authorized: authorized(&self.annotations.decision),
             command: None,
-        })
+        }
     }
 }
 

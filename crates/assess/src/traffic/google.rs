@@ -101,6 +101,9 @@ pub(super) fn event<'a>(
     Some(Event {
         id: &operation.id,
         at: micros(timestamp),
+        // There is an entry when there is an answer.
+        stage: "ResponseComplete",
+        uri: "",
         verb,
         target: Target::Resource {
             group,

@@ -86,6 +86,18 @@ const PREFIX: usize = 256;
 /// # Errors
 /// [`Malformed`] if it is in none of the forms. What was understood before has been handed on.
 pub fn read(line: &[u8], each: &mut dyn FnMut(&Event<'_>)) -> Result<Line, Malformed> {
+    read_stages(line, &mut |event| {
+        if event.is_answered() {
+            each(event);
+        }
+    })
+}
+
+/// The same, and hands on the other stages of requests, too.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_stages(line: &[u8], each: &mut dyn FnMut(&Event<'_>)) -> Result<Line, Malformed> {
     inner(line, DEEPEST, each)
 }
 
@@ -108,7 +120,7 @@ fn object(line: &[u8], deep: u8, each: &mut dyn FnMut(&Event<'_>)) -> Result<Lin
     if let Ok(native) = &native
         && &*native.kind == "Event"
     {
-        native.event().iter().for_each(&mut *each);
+        each(&native.event());
         return Ok(Line {
             form: Form::Native,
             events: 1,
@@ -183,7 +195,7 @@ fn unwrap(
     each: &mut dyn FnMut(&Event<'_>),
 ) -> Result<Line, Malformed> {
     if &*wrapper.kind == "EventList" {
-        let events = wrapper.items.iter().filter_map(Native::event);
+        let events = wrapper.items.iter().map(Native::event);
         events.for_each(|event| each(&event));
         return Ok(Line {
             form: Form::Native,

@@ -281,6 +281,7 @@ Examples:
   kubestile break-glass --role admin -n shop --for 30m --reason 'checkout is down, nobody answers'
   kubestile break-glass seal prod --context admin@prod      for the day the gate is dead
   kubestile break-glass open prod.sealed --reason 'the gate is gone' --share a --share b
+  kubestile audit import --cluster prod --help              afterwards: what was done without the gate
 
 At once and without an approval, for people whom a policy names. Everybody is told, all that you do is
 recorded, and somebody else must review it within 24 hours."

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use kubestile_core::{AccessId, ClusterName, GrantId, RequestId, SessionId};
+use kubestile_core::{AccessId, ClusterName, GrantId, ImportId, RequestId, SessionId};
 
 use super::{Output, StateDir};
 
@@ -71,6 +71,19 @@ Examples:
   kubestile audit search --person ana --kind pods -n shop --verb exec
   kubestile audit search --request 0199c3e2-… -o yaml")]
     Search(Search),
+    /// Take in what an API server's own audit log says of a time without the gate
+    #[command(after_help = "\
+Examples:
+  kubestile audit import --cluster prod --from 2026-11-24T08:00:00Z --until 2026-11-24T09:30:00Z \\
+      --reason 'the gate was dead, INC-7' audit.log audit-2026-11-24.log.gz
+  kubestile audit search --import 0199c3e2-…
+
+After a sealed way in was opened (`kubestile break-glass open`). A marker begins and ends the gap: from when,
+until when, why, the files' SHA-256, how many records. The records are marked as imported and never look like
+the gate's own. Left out is what came through the gate: its account's requests that the gate's log knows.
+Files are lines as API servers write them, or of EKS, GKE and AKS; gzipped or not; of one cluster. They are
+read twice and must not change meanwhile. Doing it again doubles nothing.")]
+    Import(Import),
     /// Follow the log
     Tail {
         #[command(flatten)]
@@ -86,6 +99,48 @@ Examples:
         #[arg(long)]
         verify: bool,
     },
+}
+
+/// `kubestile audit import`
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// Audit logs of the cluster's API servers
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Cluster, as the gate calls it
+    #[arg(long, value_name = "NAME")]
+    pub(crate) cluster: ClusterName,
+    /// From when the gate was away: a time, a date, or how long ago (2h)
+    #[arg(long, value_name = "TIME")]
+    pub(crate) from: String,
+    /// Until when
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: String,
+    /// Why the gate was away
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
+    /// Who you are: it stands in the marker as your own word
+    #[arg(long = "as", value_name = "NAME")]
+    pub(crate) person: Option<String>,
+    /// Also what came through the gate, which has its own records of it
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Without what the cluster's own components read; the marker counts it
+    #[arg(long)]
+    pub(crate) without_components: bool,
+    /// User of the gate's account in the cluster [default: its service account]
+    #[arg(long, value_name = "USER", conflicts_with = "all")]
+    pub(crate) gate_account: Option<String>,
+    /// Also a file that was imported for this time already: what is missing is added
+    #[arg(long)]
+    pub(crate) again: bool,
+    /// Only count what would be imported
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) state: StateDir,
+    #[command(flatten)]
+    pub(crate) output: Output,
 }
 
 /// `kubestile audit search`
@@ -129,7 +184,7 @@ pub(crate) struct Filter {
     /// On this cluster
     #[arg(long, value_name = "NAME")]
     pub(crate) cluster: Option<ClusterName>,
-    /// With this decision (allow, deny, hold), or `refused` before one
+    /// With this decision (allow, deny, hold), `refused` before one, or `imported` without one
     #[arg(long, value_name = "DECISION")]
     pub(crate) decision: Option<String>,
     /// Of this run of kubectl
@@ -147,6 +202,9 @@ pub(crate) struct Filter {
     /// Of this grant, from its asking to its end, with every request that it covered
     #[arg(long, value_name = "ID")]
     pub(crate) grant: Option<GrantId>,
+    /// Of this import of an API server's log, with the marker of its gap
+    #[arg(long, value_name = "ID")]
+    pub(crate) import: Option<ImportId>,
     /// Discovery too, which every kubectl run does
     #[arg(long)]
     pub(crate) discovery: bool,

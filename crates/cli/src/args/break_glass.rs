@@ -76,7 +76,8 @@ pub(crate) struct Shares {
 Example:
   kubestile break-glass open prod.sealed --share prod.share-1 --share prod.share-3 --reason 'the gate is gone'
 
-Needs neither the gate nor its disk. What is done then is in the API server's own audit log alone.")]
+Needs neither the gate nor its disk. What is done then is in the API server's own audit log alone: afterwards,
+`kubestile audit import` takes it into the gate's.")]
 pub(crate) struct Open {
     #[command(flatten)]
     pub(crate) shares: Shares,

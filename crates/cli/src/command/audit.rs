@@ -1,6 +1,8 @@
-//! `kubestile audit`: reads the log's directory, beside the gate that writes it or without it.
+//! `kubestile audit`: reads the log's directory, beside the gate that writes it or without it; `import` asks
+//! that gate to write.
 
 mod evidence;
+mod import;
 mod rows;
 mod search;
 mod tail;
@@ -33,6 +35,7 @@ pub(super) fn run(args: Audit) -> Outcome {
             out,
         } => evidence::prove(&record, &log, key.as_deref(), out.as_deref()),
         Audit::Check { proof, key, output } => evidence::check(&proof, &key, output.format),
+        Audit::Import(args) => import::run(&args),
         Audit::Search(args) => search::run(&args),
         Audit::Tail {
             filter,

@@ -86,3 +86,80 @@ fn a_log_that_is_not_there_is_an_error() {
     let error = read(&gone, &Options::default(), &mut |_, _| {}).unwrap_err();
     assert!(error.to_string().contains("`no-such-log`"));
 }
+
+fn each_of(text: &[u8]) -> (Vec<String>, Option<Pass>) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("audit.log");
+    std::fs::write(&path, text).unwrap();
+    let mut users = Vec::new();
+    let pass = each(&path, &mut |_| {}, &mut |event| {
+        users.push(format!("{} {}", event.user.name, event.stage));
+        std::ops::ControlFlow::Continue(())
+    });
+    (users, pass.unwrap())
+}
+
+#[test]
+fn every_stage_is_handed_on_in_order_and_all_bytes_are_hashed() {
+    let received = event("bo", "list", 1).replace("ResponseComplete", "RequestReceived");
+    let text = format!("{}\nbroken\n{received}\n", event("ana", "list", 0));
+    let (users, pass) = each_of(text.as_bytes());
+    assert_eq!(users, ["ana ResponseComplete", "bo RequestReceived"]);
+    let pass = pass.unwrap();
+    let sha256 = |bytes: &[u8]| {
+        crate::collect::hex(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref())
+    };
+    assert_eq!(pass.sha256, sha256(text.as_bytes()));
+    assert_eq!((pass.read.events, pass.read.malformed), (2, 1));
+    assert_eq!(pass.read.problems[0].line, 2);
+
+    let zipped = gzip(text.as_bytes());
+    let (users, pass) = each_of(&zipped);
+    assert_eq!(users.len(), 2);
+    assert_eq!(pass.unwrap().sha256, sha256(&zipped));
+
+    let cut = &zipped[..zipped.len() - 20];
+    let pass = each_of(cut).1.unwrap();
+    assert_eq!(pass.sha256, sha256(cut));
+    assert!(
+        pass.read
+            .problems
+            .iter()
+            .any(|p| p.why == "it ends in the middle"),
+        "{pass:?}"
+    );
+
+    // What stands behind a document is no event, and a part of the file all the same.
+    let list = format!(
+        "{{\n\"kind\":\"EventList\",\"items\":[\n{}]}}\n{}",
+        event("ana", "list", 0),
+        " ".repeat(3 << 20)
+    );
+    assert_eq!(
+        each_of(list.as_bytes()).1.unwrap().sha256,
+        sha256(list.as_bytes())
+    );
+}
+
+#[test]
+fn reading_stops_when_it_is_told_to_and_only_files_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("audit.log");
+    let line = event("ana", "list", 0);
+    std::fs::write(&path, format!("{line}\n{line}\n{line}\n")).unwrap();
+    let mut seen = 0;
+    let pass = each(&path, &mut |_| {}, &mut |_| {
+        seen += 1;
+        std::ops::ControlFlow::Break(())
+    });
+    assert_eq!((pass.unwrap(), seen), (None, 1));
+    let mut all =
+        |_: &kubestile_assess::traffic::event::Event<'_>| std::ops::ControlFlow::Continue(());
+    for none in [dir.path(), &dir.path().join("no"), Path::new("/dev/zero")] {
+        let error = each(none, &mut |_| {}, &mut all).unwrap_err();
+        assert!(
+            error.to_string().contains(none.to_str().unwrap()),
+            "{error}"
+        );
+    }
+}

@@ -164,7 +164,11 @@ pub(super) fn request_of(event: &Event) -> Option<RequestId> {
         Event::Completion(completion) => Some(completion.request),
         Event::Refusal { request, .. } => Some(*request),
         Event::Access(accessed) => accessed.request,
-        Event::Session { .. } | Event::Grant(_) | Event::Change { .. } => None,
+        Event::Session { .. }
+        | Event::Grant(_)
+        | Event::Change { .. }
+        | Event::Gap(_)
+        | Event::Imported(_) => None,
     }
 }
 

@@ -51,6 +51,11 @@ fn migrations() -> Vec<Migration> {
             "access",
             include_str!("../../migrations/0002_access.sql"),
         ),
+        step(
+            3,
+            "imports",
+            include_str!("../../migrations/0003_imports.sql"),
+        ),
     ]
 }
 

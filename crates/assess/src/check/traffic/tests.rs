@@ -15,6 +15,8 @@ fn event<'a>(user: &'a str, credential: &'a str, address: &'a str, at: i64) -> E
     Event {
         id: "",
         at: Some(at * 1_000_000),
+        stage: "ResponseComplete",
+        uri: "",
         verb: "list",
         target: Target::Resource {
             group: "",

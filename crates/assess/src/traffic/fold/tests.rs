@@ -7,6 +7,8 @@ fn event<'a>(user: &'a str, verb: &'a str, name: &'a str, at: i64) -> Event<'a> 
     Event {
         id: "",
         at: Some(at * 1_000_000),
+        stage: "ResponseComplete",
+        uri: "",
         verb,
         target: Target::Resource {
             group: "",

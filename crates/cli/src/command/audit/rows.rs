@@ -45,7 +45,7 @@ pub(super) fn table(wide: bool) -> Table {
 /// One record as cells of [`table`].
 pub(super) fn cells(found: &Found, wide: bool) -> Vec<String> {
     let row = describe(&found.record.event, &found.outcome, wide);
-    let time = seconds(&found.record.time);
+    let time = seconds(time(&found.record));
     if !wide {
         return vec![
             time,
@@ -168,6 +168,26 @@ fn describe(event: &Event, became: &Became, wide: bool) -> Described {
             ),
             ..Described::default()
         },
+        Event::Gap(gap) => Described {
+            person: gap.by.clone(),
+            cluster: gap.cluster.to_string(),
+            result: format!("{} records", gap.records),
+            what: format!(
+                "gap {} ({} to {}): {} (import {})",
+                gap.change, gap.from, gap.until, gap.reason, gap.import
+            ),
+            ..Described::default()
+        },
+        Event::Imported(imported) => Described {
+            person: imported.user.clone(),
+            source: imported.source.clone(),
+            cluster: imported.kube.cluster.to_string(),
+            decision: "imported".to_owned(),
+            by: imported.import.to_string(),
+            result: format!("imported {}", imported.status),
+            request: imported.audit_id.clone(),
+            what: imported.kubectl.clone(),
+        },
         Event::Change {
             by,
             what,
@@ -212,6 +232,14 @@ fn ended(completion: &Completion) -> String {
     text
 }
 
+/// When what a record tells of happened.
+fn time(record: &Record) -> &str {
+    match &record.event {
+        Event::Imported(imported) => &imported.at,
+        _ => &record.time,
+    }
+}
+
 /// A record's time to the second.
 fn seconds(time: &str) -> String {
     match time.split_once('.') {
@@ -224,7 +252,7 @@ fn seconds(time: &str) -> String {
 pub(super) fn sentence(record: &Record) -> String {
     let row = describe(&record.event, &Became::NotForwarded, true);
     let words = [
-        seconds(&record.time),
+        seconds(time(record)),
         row.person,
         row.decision,
         if row.by.is_empty() {

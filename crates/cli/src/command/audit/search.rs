@@ -65,6 +65,7 @@ pub(super) fn filter(typed: &Filter) -> Outcome<Wanted> {
         session: typed.session,
         access: typed.access,
         grant: typed.grant,
+        import: typed.import,
         ..Wanted::default()
     };
     if let Some(verb) = &typed.verb {
@@ -78,10 +79,11 @@ pub(super) fn filter(typed: &Filter) -> Outcome<Wanted> {
     wanted.decision = match typed.decision.as_deref() {
         None => None,
         Some("refused" | "refusal") => Some("refusal".to_owned()),
-        Some(decision @ ("allow" | "deny" | "hold")) => Some(decision.to_owned()),
+        Some(decision @ ("allow" | "deny" | "hold" | "imported")) => Some(decision.to_owned()),
         Some(other) => {
-            return Err(Fail::usage(format!("`{other}` is not a decision"))
-                .hint("allow, deny, hold, or refused (before there was one)"));
+            return Err(Fail::usage(format!("`{other}` is not a decision")).hint(
+                "allow, deny, hold, refused (before there was one), or imported (without the gate)",
+            ));
         }
     };
     Ok(wanted)
@@ -92,10 +94,15 @@ pub(super) fn is_hidden(typed: &Filter, record: &Record) -> bool {
     let asked = typed.discovery
         || typed.request.is_some()
         || typed.grant.is_some()
+        || typed.import.is_some()
         || typed.verb.as_deref() == Some("discover");
     match &record.event {
         Event::Decision(decided) => {
             !asked && decided.decision == "allow" && decided.kube.action == "discover"
+        }
+        // Who was refused is worth a look, whatever it was.
+        Event::Imported(imported) => {
+            !asked && imported.status < 400 && imported.kube.action == "discover"
         }
         _ => false,
     }

@@ -12,6 +12,7 @@ use kubestile_authn::ClientKey;
 use kubestile_authn::seal::Sealed;
 use kubestile_cluster::break_glass::{self, Certified, LONGEST};
 use kubestile_cluster::{Upstream, advance};
+use kubestile_core::event::OPENED_BY;
 use kubestile_core::{Secret, Ttl};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -188,7 +189,7 @@ fn user(args: &Shares) -> Outcome<String> {
     let name = args.person.clone().or_else(variable).unwrap_or_default();
     let fine = |c: char| c.is_ascii_alphanumeric() || "-_.@".contains(c);
     if (1..=48).contains(&name.len()) && name.chars().all(fine) {
-        return Ok(format!("kubestile-break-glass:person:{name}"));
+        return Ok(format!("{OPENED_BY}{name}"));
     }
     Err(Fail::usage(
         "say who you are with --as: it stands in the API server's log",

@@ -1,7 +1,7 @@
 //! What to look for.
 
-use kubestile_core::event::{Accessed, Decided, Event, Granted, Kube, Record};
-use kubestile_core::{AccessId, ClusterName, GrantId, RequestId, SessionId, Timestamp};
+use kubestile_core::event::{Accessed, Decided, Event, Gap, Granted, Imported, Kube, Record};
+use kubestile_core::{AccessId, ClusterName, GrantId, ImportId, RequestId, SessionId, Timestamp};
 
 /// What to look for: everything that is set must match. Nothing set: everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,7 +20,8 @@ pub struct Filter {
     pub namespace: Option<String>,
     /// The cluster.
     pub cluster: Option<ClusterName>,
-    /// `allow`, `deny`, `hold`, or `refusal` for what was refused before it was judged.
+    /// `allow`, `deny`, `hold`, `refusal` for what was refused before it was judged, or `imported` for
+    /// what the API server says of a time without a gate.
     pub decision: Option<String>,
     /// The run of kubectl (`Kubectl-Session`).
     pub invocation: Option<String>,
@@ -32,6 +33,8 @@ pub struct Filter {
     pub access: Option<AccessId>,
     /// The grant: its asking, its answer, its life, and every request that it covered.
     pub grant: Option<GrantId>,
+    /// The import of an API server's audit log: its markers, and its records.
+    pub import: Option<ImportId>,
     /// Not before.
     pub since: Option<Timestamp>,
     /// Before.
@@ -88,15 +91,29 @@ impl Matcher {
 
     pub(super) fn matches(&self, record: &Record) -> bool {
         let filter = &self.filter;
+        // What was imported is looked for where it happened, not where it was imported.
+        let time = match &record.event {
+            Event::Imported(imported) => &imported.at,
+            _ => &record.time,
+        };
         // Times all have the same form, in which text order is time order.
-        let in_time = self.since.as_ref().is_none_or(|t| record.time >= *t)
-            && self.until.as_ref().is_none_or(|t| record.time < *t);
+        let in_time = self.since.as_ref().is_none_or(|t| time >= t)
+            && self.until.as_ref().is_none_or(|t| time < t);
+        // A gap is where it was, too.
+        let in_time = in_time
+            || matches!(&record.event, Event::Gap(gap)
+                if self.since.as_ref().is_none_or(|t| gap.until >= *t)
+                    && self.until.as_ref().is_none_or(|t| gap.from < *t));
         in_time
+            && (filter.import.is_none()
+                || matches!(record.event, Event::Gap(_) | Event::Imported(_)))
             && match &record.event {
                 Event::Decision(decided) => self.matches_decision(decided),
                 Event::Completion(_) => false,
                 Event::Access(accessed) => self.matches_access(accessed),
                 Event::Grant(granted) => self.matches_grant(granted),
+                Event::Gap(gap) => self.matches_gap(gap),
+                Event::Imported(imported) => self.matches_imported(imported),
                 Event::Refusal { request, actor, .. } => {
                     !filter.is_about_requests()
                         && filter.access.is_none()
@@ -175,6 +192,37 @@ impl Matcher {
             && is_cluster(&filter.cluster, &granted.cluster)
             && filter.access.is_none_or(|a| granted.access == Some(a))
             && filter.grant.is_none_or(|g| g == granted.grant)
+    }
+
+    fn matches_gap(&self, gap: &Gap) -> bool {
+        let filter = &self.filter;
+        self.is_about_answers()
+            && (filter.person.as_ref()).is_none_or(|p| *p == gap.by || *p == gap.named)
+            && filter.cluster.as_ref().is_none_or(|c| *c == gap.cluster)
+            && (filter.import).is_none_or(|i| i == gap.import || Some(i) == gap.after)
+            && filter.request.is_none()
+            && filter.session.is_none()
+            && filter.access.is_none()
+            && filter.grant.is_none()
+    }
+
+    fn matches_imported(&self, imported: &Imported) -> bool {
+        let filter = &self.filter;
+        let kube = &imported.kube;
+        filter.person.as_ref().is_none_or(|p| imported.is_of(p))
+            && filter.import.is_none_or(|i| i == imported.import)
+            && is(&filter.action, &kube.action)
+            && is(&filter.verb, &kube.verb)
+            && is(&filter.name, &kube.name)
+            && is(&filter.namespace, &kube.namespace)
+            && is(&filter.decision, "imported")
+            && filter.cluster.as_ref().is_none_or(|c| *c == kube.cluster)
+            && (filter.resource.as_deref()).is_none_or(|r| is_resource(kube, r))
+            && filter.request.is_none()
+            && filter.session.is_none()
+            && filter.invocation.is_none()
+            && filter.access.is_none()
+            && filter.grant.is_none()
     }
 
     /// Whether access requests and grants can match at all: they have no verb, object or decision.
@@ -264,8 +312,10 @@ fn needles(filter: &Filter) -> Vec<String> {
             .grant
             .map(|grant| grant.to_string().replacen("G-", "", 1)),
     );
-    // A person is named under more than one key.
+    needles.extend(filter.import.map(|import| import.to_string()));
+    // A person is named under more than one key, and may have a prefix that says how they came in.
     let person = filter.person.as_ref();
-    needles.extend(person.and_then(|person| serde_json::to_string(person).ok()));
+    let person = person.and_then(|person| serde_json::to_string(person).ok());
+    needles.extend(person.and_then(|p| p.strip_prefix('"').map(ToOwned::to_owned)));
     needles
 }

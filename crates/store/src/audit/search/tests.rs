@@ -1,5 +1,5 @@
 use kubestile_core::event::Actor;
-use kubestile_core::{SessionId, Timestamp};
+use kubestile_core::{ImportId, SessionId, Timestamp};
 use uuid::Uuid;
 
 use super::*;
@@ -339,5 +339,151 @@ async fn an_entry_that_is_no_record_is_an_error_and_not_the_end() {
     assert_eq!((first.index, last.index), (0, 3));
     for (index, error) in [(1, one), (2, two)] {
         assert!(matches!(error, ReadError::Record { index: i, .. } if *i == index));
+    }
+}
+
+/// The log's time is that of the import; what was imported is of 1970.
+fn of_import(number: u128) -> Vec<Record> {
+    use kubestile_core::event::{Gap, Imported, LeftOut, Object, Seen};
+    let import = ImportId::from_uuid(Uuid::from_u128(number));
+    let cluster: kubestile_core::ClusterName = "prod".parse().unwrap();
+    let seen = |user, second| Seen {
+        id: "x",
+        at: Timestamp::from_secs(second),
+        stage: "ResponseComplete",
+        verb: "delete",
+        uri: "/api/v1/namespaces/shop/pods/web",
+        object: Some(Object {
+            resource: "pods",
+            namespace: "shop",
+            name: "web",
+            ..Object::default()
+        }),
+        user,
+        groups: &[],
+        impersonated: None,
+        source: "192.0.2.1",
+        user_agent: "",
+        status: 200,
+    };
+    let gap = |change: &str| Gap {
+        change: change.to_owned(),
+        import,
+        cluster: cluster.clone(),
+        from: Timestamp::from_secs(100).rfc3339(),
+        until: Timestamp::from_secs(200).rfc3339(),
+        reason: "dead".to_owned(),
+        by: "local administrator".to_owned(),
+        named: "bo".to_owned(),
+        sources: Vec::new(),
+        records: 2,
+        first: String::new(),
+        last: String::new(),
+        left_out: LeftOut::default(),
+        after: None,
+        detail: String::new(),
+    };
+    let imported = |user, second| {
+        Event::Imported(Box::new(Imported::new(
+            import,
+            &cluster,
+            [0; 32],
+            &seen(user, second),
+        )))
+    };
+    let events = [
+        Event::Gap(Box::new(gap(Gap::BEGAN))),
+        imported("kubestile-break-glass:person:ana", 120),
+        imported("kubernetes-admin", 180),
+        Event::Gap(Box::new(gap(Gap::ENDED))),
+    ];
+    let now = Timestamp::from_secs(9_000);
+    events.map(|event| Record::new(now, event)).to_vec()
+}
+
+#[tokio::test]
+async fn what_was_imported_is_found_where_it_happened_and_with_its_markers() {
+    let mut records = vec![decision(1, "ana", "get", "shop", "allow")];
+    records.extend(of_import(7));
+    records.extend(of_import(8));
+    let dir = log(records).await;
+    let all = Filter::default;
+    let import = Some(ImportId::from_uuid(Uuid::from_u128(7)));
+    let at = |secs| Some(Timestamp::from_secs(secs));
+    for (filter, expected) in [
+        (Filter { import, ..all() }, vec![1, 2, 3, 4]),
+        (
+            Filter {
+                import,
+                person: text("ana"),
+                ..all()
+            },
+            vec![2],
+        ),
+        (
+            Filter {
+                person: text("kubernetes-admin"),
+                ..all()
+            },
+            vec![3, 7],
+        ),
+        (
+            Filter {
+                import,
+                person: text("bo"),
+                ..all()
+            },
+            vec![1, 4],
+        ),
+        (
+            Filter {
+                import,
+                since: at(130),
+                until: at(190),
+                ..all()
+            },
+            vec![1, 3, 4],
+        ),
+        (
+            Filter {
+                import,
+                since: at(201),
+                until: at(300),
+                ..all()
+            },
+            vec![],
+        ),
+        (
+            Filter {
+                import,
+                verb: text("delete"),
+                ..all()
+            },
+            vec![2, 3],
+        ),
+        (
+            Filter {
+                decision: text("imported"),
+                ..all()
+            },
+            vec![2, 3, 6, 7],
+        ),
+        (
+            Filter {
+                decision: text("allow"),
+                ..all()
+            },
+            vec![0],
+        ),
+        (
+            Filter {
+                cluster: "dev".parse().ok(),
+                import,
+                ..all()
+            },
+            vec![],
+        ),
+    ] {
+        assert_eq!(indices(&dir, &filter), expected, "{filter:?}");
     }
 }

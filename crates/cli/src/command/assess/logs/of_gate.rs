@@ -164,6 +164,8 @@ fn take(fold: &mut Fold, found: &Found, decided: &Decided, is_alone: bool) {
     let event = Asked {
         id: &id,
         at: micros,
+        stage: "ResponseComplete",
+        uri: "",
         verb: &kube.verb,
         target,
         user: Who {
