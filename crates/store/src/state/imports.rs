@@ -192,7 +192,7 @@ mod tests {
             Some(first)
         );
         let idle = imports.idle_since(Timestamp::from_secs(20)).await.unwrap();
-        assert_eq!(idle, [first.clone()]);
+        assert_eq!(idle, std::slice::from_ref(first));
         let nobody = ImportId::from_uuid(Uuid::from_u128(4));
         assert_eq!(imports.get(nobody).await.unwrap(), None);
     }
