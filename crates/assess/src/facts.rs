@@ -17,6 +17,15 @@ pub struct Facts<'a> {
     /// What was collected.
     pub snapshot: &'a Snapshot,
     grants: Result<Vec<Grant<'a>>, Undecided>,
+    /// Subject → which of the grants are its own.
+    held: BTreeMap<Key<'a>, Vec<usize>>,
+}
+
+/// What a subject is told from all others by: kind, namespace, name.
+type Key<'a> = (&'a str, &'a str, &'a str);
+
+fn key(subject: &Subject) -> Key<'_> {
+    (&subject.kind, &subject.namespace, &subject.name)
 }
 
 /// What one binding gives to one subject.
@@ -97,10 +106,23 @@ pub struct Hit<'f, 'a> {
 impl<'a> Facts<'a> {
     /// Of a snapshot.
     pub fn new(snapshot: &'a Snapshot) -> Self {
+        let grants = grants(snapshot);
+        let mut held: BTreeMap<Key<'a>, Vec<usize>> = BTreeMap::new();
+        for (index, grant) in grants.iter().flatten().enumerate() {
+            held.entry(key(grant.subject)).or_default().push(index);
+        }
         Self {
             snapshot,
-            grants: grants(snapshot),
+            grants,
+            held,
         }
+    }
+
+    /// What a subject is given by name; none if roles and bindings are not known.
+    pub fn held_by(&self, subject: &Subject) -> Vec<&Grant<'a>> {
+        let grants = self.grants.as_deref().unwrap_or_default();
+        let mine = self.held.get(&key(subject)).map_or(&[][..], Vec::as_slice);
+        mine.iter().filter_map(|index| grants.get(*index)).collect()
     }
 
     /// Every grant, stock or not.

@@ -10,7 +10,7 @@ mod policies;
 pub mod pull_request;
 mod rollout;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kubestile_core::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ use crate::catalog::Stage;
 use crate::exception::Exceptions;
 use crate::facts::Facts;
 use crate::score::{Assessment, Finding, assess};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{ObjectRef, Snapshot};
 use crate::verdict::{Change, Fix, Outcome};
 
 pub use policies::{PROTECTED, TRIAL};
@@ -100,6 +100,17 @@ pub struct BreakGlass {
     pub groups: Vec<String>,
 }
 
+impl BreakGlass {
+    /// Whether a subject of this kind and name is the person or a group of theirs.
+    fn is(&self, kind: &str, name: &str) -> bool {
+        match kind {
+            "User" => name == self.user,
+            "Group" => self.groups.iter().any(|g| g == name),
+            _ => false,
+        }
+    }
+}
+
 /// What only the cluster's owner can say.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Wishes {
@@ -126,11 +137,13 @@ const BLAST: usize = 20;
 /// Plans the way to `aim`.
 pub fn plan(snapshot: &Snapshot, exceptions: &Exceptions, aim: Stage, wishes: &Wishes) -> Plan {
     let before = assess(snapshot, exceptions);
+    let keep = wishes.keep.as_ref();
     let mut planner = Planner {
         now: snapshot.clone(),
         grade: before.clone(),
         exceptions,
         wishes,
+        stands_on: keep.map_or_else(BTreeSet::new, |k| stands_on(snapshot, k)),
         steps: Vec::new(),
         by_hand: Vec::new(),
     };
@@ -188,6 +201,8 @@ struct Planner<'a> {
     grade: Assessment,
     exceptions: &'a Exceptions,
     wishes: &'a Wishes,
+    /// What the way in stands on: a change to anything else cannot lock it out.
+    stands_on: BTreeSet<ObjectRef>,
     steps: Vec<Step>,
     by_hand: Vec<ByHand>,
 }
@@ -257,20 +272,35 @@ impl Planner<'_> {
             Change::Command(_) => return Err("it is done by a person".to_owned()),
             _ => {}
         }
-        let mut next = trial.clone();
-        let back = next.edit(change).map_err(|e| e.to_string())?;
-        if let Some(keep) = &self.wishes.keep
-            && may_everything(trial, keep)
-            && !may_everything(&next, keep)
-        {
-            return Err(format!(
-                "it would lock out `{}`, the way in when all else fails",
-                keep.user
-            ));
-        }
-        *trial = next;
+        let back = match &self.wishes.keep {
+            Some(keep) if self.concerns(change) => {
+                let mut next = trial.clone();
+                let back = next.edit(change).map_err(|e| e.to_string())?;
+                if may_everything(trial, keep) && !may_everything(&next, keep) {
+                    return Err(format!(
+                        "it would lock out `{}`, the way in when all else fails",
+                        keep.user
+                    ));
+                }
+                *trial = next;
+                back
+            }
+            _ => trial.edit(change).map_err(|e| e.to_string())?,
+        };
         done.push((change.clone(), back));
         Ok(())
+    }
+
+    /// Whether a change may touch what the way in stands on. What an object becomes that is written anew
+    /// is not known from its name.
+    fn concerns(&self, change: &Change) -> bool {
+        match change {
+            Change::Delete(object)
+            | Change::Patch { object, .. }
+            | Change::Label { object, .. } => self.stands_on.contains(object),
+            Change::Apply { .. } => true,
+            Change::Flag { .. } | Change::File { .. } | Change::Command(_) => false,
+        }
     }
 
     fn take(&mut self, finding: &Finding, fix: &Fix, trial: Snapshot, done: Vec<(Change, Change)>) {
@@ -337,20 +367,27 @@ fn passing(before: &Assessment, after: &Assessment) -> Vec<String> {
         .collect()
 }
 
+/// The bindings that give somebody everything, and their roles.
+fn stands_on(snapshot: &Snapshot, who: &BreakGlass) -> BTreeSet<ObjectRef> {
+    let facts = Facts::new(snapshot);
+    let all = facts.grants().unwrap_or_default().iter();
+    all.filter(|g| g.is_admin() && who.is(&g.subject.kind, &g.subject.name))
+        .flat_map(|g| {
+            let role = ObjectRef::new("clusterrole", "", &g.binding.role_ref.name);
+            [g.object(), role]
+        })
+        .collect()
+}
+
 /// Whether somebody may do everything in the cluster, by a binding or by system:masters.
 fn may_everything(snapshot: &Snapshot, who: &BreakGlass) -> bool {
     if who.groups.iter().any(|g| g == "system:masters") {
         return true;
     }
     let facts = Facts::new(snapshot);
-    let is_it = |kind: &str, name: &str| match kind {
-        "User" => name == who.user,
-        "Group" => who.groups.iter().any(|g| g == name),
-        _ => false,
-    };
     facts.grants().is_ok_and(|all| {
         all.iter()
-            .any(|g| g.is_admin() && is_it(&g.subject.kind, &g.subject.name))
+            .any(|g| g.is_admin() && who.is(&g.subject.kind, &g.subject.name))
     })
 }
 

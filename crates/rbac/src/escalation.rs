@@ -27,7 +27,7 @@ mod rights;
 mod technique;
 
 pub use cut::Cut;
-pub use reach::{Path, Reached};
+pub use reach::{Path, Reached, Toward};
 pub use technique::Technique;
 
 /// How sure it is that a step works.
@@ -195,13 +195,19 @@ impl Graph {
     /// Everything that somebody who owns `start` can own, without the bindings that are `removed`.
     #[must_use]
     pub fn reach(&self, start: &[NodeId], removed: &HashSet<BindingId>) -> Reached<'_> {
-        reach::reach(self, start, removed, &HashSet::new())
+        reach::reach(self, start, removed, &HashSet::new(), None)
     }
 
     /// Up to `most` different paths to a node, the surest and shortest first.
     #[must_use]
     pub fn paths(&self, start: NodeId, to: NodeId, most: usize) -> Vec<Path<'_>> {
-        reach::paths(self, start, to, most)
+        reach::paths(&self.toward(to), start, most)
+    }
+
+    /// What leads to a node: for whoever asks of many starts.
+    #[must_use]
+    pub fn toward(&self, to: NodeId) -> Toward<'_> {
+        Toward::new(self, to)
     }
 
     /// The fewest bindings whose removal closes every path to a node; none if there is no path, or if one stays
@@ -214,7 +220,7 @@ impl Graph {
         to: NodeId,
         cost: &dyn Fn(BindingId) -> Option<u32>,
     ) -> Option<Cut> {
-        cut::cut(self, start, to, cost)
+        self.toward(to).cut(start, cut::BUDGET, cost)
     }
 
     fn add_node(&mut self, node: Node) -> NodeId {
@@ -249,6 +255,9 @@ fn position(id: NodeId) -> usize {
 impl Edge {
     /// Whether it still works without these bindings.
     fn survives(&self, removed: &HashSet<BindingId>) -> bool {
+        if removed.is_empty() {
+            return true;
+        }
         self.needs
             .iter()
             .all(|need| need.grants.iter().any(|g| !removed.contains(&g.binding)))

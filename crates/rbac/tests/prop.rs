@@ -224,6 +224,14 @@ proptest! {
                     owned.insert(step.to);
                 }
                 prop_assert!(owned.contains(&to));
+                let toward = graph.toward(to);
+                prop_assert_eq!(toward.path(start), Some(path));
+                let any = toward.any_path(start).unwrap();
+                prop_assert_eq!(any.steps.last().map(|step| step.to), Some(to));
+                if let Some(cut) = toward.cut_first_steps(start, &|_| Some(1)) {
+                    let removed = cut.into_iter().collect();
+                    prop_assert!(!graph.reach(&[start], &removed).contains(to));
+                }
                 if sink != Sink::ClusterAdmin {
                     continue;
                 }

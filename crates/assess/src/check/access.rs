@@ -71,21 +71,14 @@ fn removals<'f, 'a: 'f>(grants: impl Iterator<Item = &'f Grant<'a>>) -> Vec<Chan
     let mut grants: Vec<&Grant<'_>> = grants.collect();
     grants.sort_by_key(|g| (g.object(), std::cmp::Reverse(g.index)));
     grants.dedup_by(|a, b| std::ptr::eq(a.binding, b.binding) && a.index == b.index);
-    let whole = |g: &Grant<'_>, grants: &[&Grant<'_>]| {
-        grants
-            .iter()
-            .filter(|o| std::ptr::eq(o.binding, g.binding))
-            .count()
-            == g.binding.subjects.len()
-    };
+    let of_one = grants.chunk_by(|a, b| std::ptr::eq(a.binding, b.binding));
     let mut changes: Vec<Change> = Vec::new();
-    for grant in &grants {
-        let change = match whole(grant, &grants) {
-            true => Change::Delete(grant.object()),
-            false => grant.removal(),
-        };
-        if !changes.contains(&change) {
-            changes.push(change);
+    for list in of_one {
+        match list {
+            [first, ..] if list.len() == first.binding.subjects.len() => {
+                changes.push(Change::Delete(first.object()));
+            }
+            some => changes.extend(some.iter().map(|g| g.removal())),
         }
     }
     changes
@@ -287,15 +280,14 @@ pub(super) fn bind_escalate(facts: &Facts<'_>) -> Judged {
     const BIND: Want = want(&["bind"], RBAC, &["clusterroles", "roles"]);
     const ESCALATE: Want = want(&["escalate"], RBAC, &["clusterroles", "roles"]);
     let writes = |subject: &crate::snapshot::Subject, resources: &[&str]| {
-        let mine = |g: &&Grant<'_>| g.subject == subject;
-        facts.grants().is_ok_and(|all| {
-            all.iter().filter(mine).any(|g| {
-                g.rules().iter().any(|rule| {
-                    WRITE
-                        .iter()
-                        .any(|v| resources.iter().any(|r| rule.gives_action(v, RBAC, r)))
-                })
-            })
+        let gives = |rule: &Rule, verb: &&str| {
+            let mut these = resources.iter();
+            these.any(|r| rule.gives_action(verb, RBAC, r))
+        };
+        facts.held_by(subject).iter().any(|g| {
+            g.rules()
+                .iter()
+                .any(|rule| WRITE.iter().any(|verb| gives(rule, verb)))
         })
     };
     let mut hits = facts.holders(Who::is_chosen, &[BIND])?;

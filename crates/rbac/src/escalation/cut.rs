@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use serde::Serialize;
 
-use super::{Edge, Graph, NodeId};
+use super::{Edge, NodeId, Toward};
 use crate::policy::BindingId;
 
 /// Bindings whose removal closes every path.
@@ -19,39 +19,67 @@ pub struct Cut {
 }
 
 /// How many states the exact search looks at before a quick one decides.
-const BUDGET: usize = 3_000;
+pub(super) const BUDGET: usize = 3_000;
 
-pub(super) fn cut(
-    graph: &Graph,
-    start: NodeId,
-    to: NodeId,
-    cost: &dyn Fn(BindingId) -> Option<u32>,
-) -> Option<Cut> {
-    let search = Search {
-        graph,
-        start,
-        to,
-        cost,
-    };
-    search.path(&HashSet::new())?;
-    let mut state = State {
-        best: search.quick().map(|b| (search.total(&b), b)),
-        left: BUDGET,
-    };
-    search.exact(&mut BTreeSet::new(), &mut state);
-    let (total, bindings) = state.best?;
-    Some(Cut {
-        bindings,
-        cost: total,
-        is_least: state.left > 0,
-    })
+impl Toward<'_> {
+    /// Bindings that close every way by closing its first step, where that is enough; not always the
+    /// fewest, but found without a search. None if it is not enough.
+    #[must_use]
+    pub fn cut_first_steps(
+        &self,
+        start: NodeId,
+        cost: &dyn Fn(BindingId) -> Option<u32>,
+    ) -> Option<BTreeSet<BindingId>> {
+        let mut removed: HashSet<BindingId> = HashSet::new();
+        for step in self.first_steps(start) {
+            if !step.survives(&removed) {
+                continue;
+            }
+            let rights = step.needs.iter();
+            let breaks = rights.map(|need| need.grants.iter().map(|g| g.binding));
+            let removable = breaks.filter_map(|set| {
+                let all: Option<u32> = set.clone().map(cost).sum();
+                Some((all?, set))
+            });
+            removed.extend(removable.min_by_key(|(all, _)| *all)?.1);
+        }
+        let nothing = HashSet::new();
+        let open = self.path_without(start, &removed, &nothing).is_some();
+        (!open).then(|| removed.into_iter().collect())
+    }
+
+    /// As [`super::Graph::cut`], with a search for the least of up to `budget` states.
+    #[must_use]
+    pub fn cut(
+        &self,
+        start: NodeId,
+        budget: usize,
+        cost: &dyn Fn(BindingId) -> Option<u32>,
+    ) -> Option<Cut> {
+        let search = Search {
+            toward: self,
+            start,
+            cost,
+        };
+        search.path(&HashSet::new())?;
+        let mut state = State {
+            best: search.quick().map(|b| (search.total(&b), b)),
+            left: budget,
+        };
+        search.exact(&mut BTreeSet::new(), &mut state);
+        let (total, bindings) = state.best?;
+        Some(Cut {
+            bindings,
+            cost: total,
+            is_least: state.left > 0,
+        })
+    }
 }
 
-struct Search<'g> {
-    graph: &'g Graph,
+struct Search<'t, 'g> {
+    toward: &'t Toward<'g>,
     start: NodeId,
-    to: NodeId,
-    cost: &'g dyn Fn(BindingId) -> Option<u32>,
+    cost: &'t dyn Fn(BindingId) -> Option<u32>,
 }
 
 struct State {
@@ -59,10 +87,12 @@ struct State {
     left: usize,
 }
 
-impl Search<'_> {
-    fn path(&self, removed: &HashSet<BindingId>) -> Option<Vec<&Edge>> {
-        let reached = self.graph.reach(&[self.start], removed);
-        Some(reached.path(self.to)?.steps)
+impl<'g> Search<'_, 'g> {
+    fn path(&self, removed: &HashSet<BindingId>) -> Option<Vec<&'g Edge>> {
+        let way = self
+            .toward
+            .path_without(self.start, removed, &HashSet::new());
+        Some(way?.steps)
     }
 
     fn total(&self, bindings: &BTreeSet<BindingId>) -> u32 {

@@ -33,14 +33,143 @@ fn cost(edge: &Edge) -> u32 {
     }
 }
 
+/// The part of a graph that leads to one node. Most of a large cluster's rights lead nowhere, and a search
+/// for a way need not look at them: what cannot help to reach the end has no influence on how it is reached.
+#[derive(Debug, Clone)]
+pub struct Toward<'g> {
+    graph: &'g Graph,
+    to: NodeId,
+    /// Node → whether it may be part of a way.
+    leads: Vec<bool>,
+    /// Node → the cost of the best way of steps that need one node each, and its first step.
+    near: Vec<Option<(u32, usize)>>,
+}
+
+impl<'g> Toward<'g> {
+    pub(super) fn new(graph: &'g Graph, to: NodeId) -> Self {
+        let mut into: Vec<Vec<usize>> = vec![Vec::new(); graph.nodes.len()];
+        for (index, edge) in graph.edges.iter().enumerate() {
+            if let Some(list) = into.get_mut(position(edge.to)) {
+                list.push(index);
+            }
+        }
+        let mut leads = vec![false; graph.nodes.len()];
+        let mut open = vec![to];
+        while let Some(id) = open.pop() {
+            match leads.get_mut(position(id)) {
+                Some(seen) if !*seen => *seen = true,
+                _ => continue,
+            }
+            let edges = into.get(position(id)).map_or(&[][..], Vec::as_slice);
+            let edges = edges.iter().filter_map(|index| graph.edges.get(*index));
+            open.extend(edges.flat_map(|edge| &edge.from));
+        }
+        let near = near(graph, to, &into);
+        Self {
+            graph,
+            to,
+            leads,
+            near,
+        }
+    }
+
+    /// The surest and shortest of the ways whose steps need one node each, without a search; if there is
+    /// none, the best of all ways.
+    #[must_use]
+    pub fn any_path(&self, start: NodeId) -> Option<Path<'g>> {
+        let mut edges = Vec::new();
+        let mut at = start;
+        while at != self.to {
+            let Some((_, index)) = self.first_step(at) else {
+                return self.path(start);
+            };
+            at = self.graph.edges.get(index)?.to;
+            edges.push(index);
+        }
+        let steps = edges.iter().filter_map(|i| self.graph.edges.get(*i));
+        Some(Path {
+            steps: steps.collect(),
+            edges,
+        })
+    }
+
+    fn first_step(&self, id: NodeId) -> Option<(u32, usize)> {
+        self.near.get(position(id)).copied().flatten()
+    }
+
+    /// Steps from a node after which the end is near.
+    pub(super) fn first_steps(&self, start: NodeId) -> impl Iterator<Item = &'g Edge> {
+        let out = self.graph.out.get(position(start));
+        let edges = out.map_or(&[][..], Vec::as_slice).iter();
+        edges
+            .filter_map(|index| self.graph.edges.get(*index))
+            .filter(|e| e.from.len() == 1)
+            .filter(|e| e.to == self.to || self.first_step(e.to).is_some())
+    }
+
+    /// The surest and shortest way; none if there is no way.
+    #[must_use]
+    pub fn path(&self, start: NodeId) -> Option<Path<'g>> {
+        self.path_without(start, &HashSet::new(), &HashSet::new())
+    }
+
+    pub(super) fn path_without(
+        &self,
+        start: NodeId,
+        removed: &HashSet<BindingId>,
+        banned: &HashSet<usize>,
+    ) -> Option<Path<'g>> {
+        self.leads(start).then_some(())?;
+        reach(self.graph, &[start], removed, banned, Some(self)).path(self.to)
+    }
+
+    fn leads(&self, id: NodeId) -> bool {
+        self.leads.get(position(id)).copied().unwrap_or(false)
+    }
+}
+
+/// From every node the best way of steps that need one node each, found from the end.
+fn near(graph: &Graph, to: NodeId, into: &[Vec<usize>]) -> Vec<Option<(u32, usize)>> {
+    let mut near = vec![None; graph.nodes.len()];
+    let mut done = vec![false; graph.nodes.len()];
+    let mut queue = BinaryHeap::from([Reverse((0_u32, to))]);
+    while let Some(Reverse((cost_so_far, id))) = queue.pop() {
+        match done.get_mut(position(id)) {
+            Some(seen) if !*seen => *seen = true,
+            _ => continue,
+        }
+        let edges = into.get(position(id)).map_or(&[][..], Vec::as_slice);
+        for &index in edges {
+            let Some(edge) = graph.edges.get(index) else {
+                continue;
+            };
+            let [from] = edge.from[..] else {
+                continue;
+            };
+            let total = cost_so_far.saturating_add(cost(edge));
+            if from != to
+                && let Some(slot) = near.get_mut(position(from))
+                && slot.is_none_or(|(known, _)| total < known)
+            {
+                *slot = Some((total, index));
+                queue.push(Reverse((total, from)));
+            }
+        }
+    }
+    near
+}
+
+/// Everything that can be owned; with `toward`, only what leads there, and only until it is reached.
 pub(super) fn reach<'g>(
     graph: &'g Graph,
     start: &[NodeId],
     removed: &HashSet<BindingId>,
     banned: &HashSet<usize>,
+    toward: Option<&Toward<'g>>,
 ) -> Reached<'g> {
     let mut search = Search {
         graph,
+        toward,
         unmet: HashMap::new(),
         costs: HashMap::new(),
         queue: BinaryHeap::new(),
@@ -55,6 +184,9 @@ pub(super) fn reach<'g>(
         }
         by.insert(id, edge);
         search.costs.insert(id, at);
+        if toward.is_some_and(|t| t.to == id) {
+            break;
+        }
         // Who may do everything needs no further step.
         if graph.node(id) != Some(&Node::Sink(Sink::ClusterAdmin)) {
             search.expand(id, removed, banned);
@@ -63,22 +195,26 @@ pub(super) fn reach<'g>(
     Reached { graph, by }
 }
 
-struct Search<'g> {
+struct Search<'g, 't> {
     graph: &'g Graph,
+    toward: Option<&'t Toward<'g>>,
     /// Edge → how many of its premises are still missing, once one is there.
     unmet: HashMap<usize, usize>,
     costs: HashMap<NodeId, u32>,
     queue: BinaryHeap<Reverse<(u32, NodeId, Option<usize>)>>,
 }
 
-impl Search<'_> {
+impl Search<'_, '_> {
     fn expand(&mut self, id: NodeId, removed: &HashSet<BindingId>, banned: &HashSet<usize>) {
         let out = self.graph.out.get(position(id));
         for &index in out.map_or(&[][..], |list| list) {
             let Some(edge) = self.graph.edges.get(index) else {
                 continue;
             };
-            if banned.contains(&index) || !edge.survives(removed) {
+            if self.toward.is_some_and(|t| !t.leads(edge.to))
+                || banned.contains(&index)
+                || !edge.survives(removed)
+            {
                 continue;
             }
             let unmet = self.unmet.entry(index).or_insert(edge.from.len());
@@ -201,11 +337,11 @@ impl Path<'_> {
 }
 
 /// Different paths: the best, then the best ones that avoid a step of those before.
-pub(super) fn paths(graph: &Graph, start: NodeId, to: NodeId, most: usize) -> Vec<Path<'_>> {
+pub(super) fn paths<'g>(toward: &Toward<'g>, start: NodeId, most: usize) -> Vec<Path<'g>> {
     let nothing = HashSet::new();
-    let best = |banned: &HashSet<usize>| reach(graph, &[start], &nothing, banned).path(to);
-    let mut found: Vec<Path<'_>> = Vec::new();
-    let mut candidates: Vec<(Path<'_>, HashSet<usize>)> = Vec::new();
+    let best = |banned: &HashSet<usize>| toward.path_without(start, &nothing, banned);
+    let mut found: Vec<Path<'g>> = Vec::new();
+    let mut candidates: Vec<(Path<'g>, HashSet<usize>)> = Vec::new();
     candidates.extend(best(&HashSet::new()).map(|path| (path, HashSet::new())));
     while found.len() < most {
         candidates.sort_by_key(|(path, _)| Reverse(path.cost()));

@@ -72,6 +72,24 @@ const RESOURCES: &[(&str, &[&str])] = &[
     ("networking.k8s.io", &["ingresses", "networkpolicies"]),
     ("example.com", &["widgets", "gadgets", "gizmos"]),
 ];
+/// What every large cluster has somewhere: rights that lead to others.
+const RISKY: &[(&str, &[&str], &[&str])] = &[
+    ("", &["secrets"], &["get", "list", "watch"]),
+    ("", &["pods", "pods/exec"], &["create", "get"]),
+    ("", &["serviceaccounts/token"], &["create"]),
+    ("", &["nodes/proxy"], &["get", "create"]),
+    ("", &["users", "groups"], &["impersonate"]),
+    (
+        "rbac.authorization.k8s.io",
+        &["roles", "rolebindings"],
+        &["create", "bind", "escalate"],
+    ),
+    ("apps", &["*"], &["*"]),
+    ("*", &["*"], &["get", "list", "watch"]),
+    ("*", &["*"], &["*"]),
+];
+/// One role of so many has one of them.
+const SELDOM: u64 = 40;
 const VERBS: &[&str] = &[
     "get", "list", "watch", "create", "update", "patch", "delete",
 ];
@@ -128,7 +146,7 @@ fn namespace(number: u64) -> String {
 }
 
 fn role(numbers: &mut Numbers, index: u64, of: Option<u64>) -> Value {
-    let rules: Vec<Value> = (0..1 + numbers.below(5))
+    let mut rules: Vec<Value> = (0..1 + numbers.below(5))
         .map(|_| {
             let at = usize::try_from(numbers.below(RESOURCES.len() as u64)).unwrap_or(0);
             let (group, list) = RESOURCES.get(at).copied().unwrap_or(("", &["pods"]));
@@ -141,6 +159,12 @@ fn role(numbers: &mut Numbers, index: u64, of: Option<u64>) -> Value {
             json!({ "apiGroups": [group], "resources": resources, "verbs": verbs })
         })
         .collect();
+    if numbers.below(SELDOM) == 0 {
+        let at = usize::try_from(numbers.below(RISKY.len() as u64)).unwrap_or(0);
+        rules.extend(RISKY.get(at).map(|(group, resources, verbs)| {
+            json!({ "apiGroups": [group], "resources": resources, "verbs": verbs })
+        }));
+    }
     let mut metadata = json!({ "name": format!("role-{index}") });
     if let (Some(of), Some(map)) = (of, metadata.as_object_mut()) {
         map.insert("namespace".to_owned(), json!(namespace(of)));

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kubestile_rbac::escalation::{Confidence, Graph, Node, Path, Sink};
+use kubestile_rbac::escalation::{Confidence, Graph, Node, NodeId, Path, Sink, Toward};
 use kubestile_rbac::{Identity, Policy};
 
 use super::removals;
@@ -19,6 +19,10 @@ const ENDS: [Sink; 4] = [
 ];
 /// People and groups whose ways are followed; with more it is not decided.
 const PEOPLE: usize = 5_000;
+/// States that are looked at for the least cuts of all of them together.
+const STATES: usize = 10 * PART;
+/// And for one of them.
+const PART: usize = 1_000;
 
 /// S2-20
 pub(crate) fn paths(facts: &Facts<'_>) -> Judged {
@@ -34,14 +38,24 @@ pub(crate) fn paths(facts: &Facts<'_>) -> Judged {
     }
     let policy = Policy::new(facts.snapshot.objects()?);
     let graph = Graph::new(&policy, &facts.snapshot.escalation_facts());
+    let ends: Vec<(Sink, Toward<'_>)> = ENDS
+        .iter()
+        .filter_map(|end| Some((*end, graph.toward(graph.id(&Node::Sink(*end))?))))
+        .collect();
+    let mut budget = STATES;
     let mut evidence = Vec::new();
     let mut cut = Vec::new();
     for (who, grants) in &people {
-        let Some((end, path)) = surest(&graph, who) else {
+        let Some(start) = graph.id(&Node::Identity(who.clone())) else {
+            continue;
+        };
+        let Some((end, toward, path)) = surest(&ends, start) else {
             continue;
         };
         evidence.push(describe(&graph, &policy, grants, end, &path));
-        cut.extend(to_cut(&graph, &policy, who, end, grants));
+        let part = PART.min(budget);
+        budget -= part;
+        cut.extend(to_cut(toward, &policy, start, grants, part));
     }
     Ok(Verdict::of(
         evidence,
@@ -66,16 +80,17 @@ fn identity(grant: &Grant<'_>) -> Identity {
 }
 
 /// The way to the worst end that is at least likely to work.
-fn surest<'g>(graph: &'g Graph, who: &Identity) -> Option<(Sink, Path<'g>)> {
-    let start = graph.id(&Node::Identity(who.clone()))?;
-    ENDS.iter().find_map(|end| {
-        let to = graph.id(&Node::Sink(*end))?;
-        let path = graph.paths(start, to, 1).into_iter().next()?;
+fn surest<'e, 'g>(
+    ends: &'e [(Sink, Toward<'g>)],
+    start: NodeId,
+) -> Option<(Sink, &'e Toward<'g>, Path<'g>)> {
+    ends.iter().find_map(|(end, toward)| {
+        let path = toward.any_path(start)?;
         let likely = path
             .steps
             .iter()
             .all(|s| s.confidence >= Confidence::Likely);
-        likely.then_some((*end, path))
+        likely.then_some((*end, toward, path))
     })
 }
 
@@ -139,13 +154,14 @@ fn words(node: &Node) -> String {
     }
 }
 
-/// Of somebody's own bindings the fewest without which the way is closed.
+/// Of somebody's own bindings the fewest without which the way is closed, or few if that takes too long to
+/// find.
 fn to_cut<'f, 'a>(
-    graph: &Graph,
+    toward: &Toward<'_>,
     policy: &Policy,
-    who: &Identity,
-    end: Sink,
+    start: NodeId,
     grants: &[&'f Grant<'a>],
+    budget: usize,
 ) -> Vec<&'f Grant<'a>> {
     let is_of = |grant: &Grant<'_>, meta: &kubestile_rbac::model::Metadata| {
         let mine = &grant.binding.metadata;
@@ -156,15 +172,14 @@ fn to_cut<'f, 'a>(
         let mine = grants.iter().any(|g| is_of(g, &binding.metadata));
         mine.then_some(1)
     };
-    let start = graph.id(&Node::Identity(who.clone()));
-    let to = graph.id(&Node::Sink(end));
-    let (Some(start), Some(to)) = (start, to) else {
-        return Vec::new();
+    let least = |budget| toward.cut(start, budget, &own).map(|c| c.bindings);
+    // A search for the fewest is worth it where there are few people.
+    let cut = match budget {
+        0 => toward.cut_first_steps(start, &own).or_else(|| least(0)),
+        _ => least(budget),
     };
-    let Some(cut) = graph.cut(start, to, &own) else {
-        return Vec::new();
-    };
-    let bindings = cut.bindings.iter().filter_map(|id| policy.binding(*id));
+    let cut = cut.unwrap_or_default();
+    let bindings = cut.iter().filter_map(|id| policy.binding(*id));
     bindings
         .flat_map(|b| grants.iter().filter(|g| is_of(g, &b.metadata)).copied())
         .collect()

@@ -6,7 +6,6 @@ use kubestile_rbac::Rule;
 use kubestile_rbac::covers::covers;
 
 use crate::facts::{Facts, Grant, Want, Who};
-use crate::snapshot::Subject;
 use crate::verdict::{Evidence, Fix, Judged, Verdict};
 
 use super::{WRITE, removals, want};
@@ -30,10 +29,11 @@ pub(crate) fn takeover(facts: &Facts<'_>) -> Judged {
     let mut grants = Vec::new();
     for hit in facts.holders(Who::is_human, STARTS)? {
         let creator = hit.grant;
-        let own: Vec<&Grant<'_>> = held_by(facts.grants()?, creator.subject);
-        let within = accounts
-            .iter()
-            .filter(|(n, _)| creator.namespace.is_none_or(|c| c == **n));
+        let own = facts.held_by(creator.subject);
+        let within = match creator.namespace {
+            Some(one) => accounts.range(one..=one),
+            None => accounts.range::<str, _>(..),
+        };
         let taken = within
             .flat_map(|(n, grants)| grants.iter().map(move |g| (*n, *g)))
             .find(|(_, account)| !covered(&own, account));
@@ -82,10 +82,6 @@ fn by_namespace<'f, 'a>(grants: &'f [Grant<'a>]) -> BTreeMap<&'f str, Vec<&'f Gr
         found.entry(namespace).or_default().push(grant);
     }
     found
-}
-
-fn held_by<'f, 'a>(grants: &'f [Grant<'a>], subject: &Subject) -> Vec<&'f Grant<'a>> {
-    grants.iter().filter(|g| g.subject == subject).collect()
 }
 
 /// Whether every rule of `servant` is covered by the rules of `owner` that hold where it holds, as

@@ -1,5 +1,7 @@
 //! The shape of roles and bindings: how wide, to whom, and whether they still mean something.
 
+use std::collections::BTreeSet;
+
 use kubestile_rbac::Rule;
 
 use crate::facts::{Facts, Gives, Grant, Who};
@@ -21,7 +23,7 @@ pub(crate) fn wildcards(facts: &Facts<'_>) -> Judged {
         g.who.is_chosen() && !g.is_admin() && !stock::is_stock_role(&g.binding.role_ref.name)
     };
     let mut evidence = Vec::new();
-    let mut seen = Vec::new();
+    let mut seen = BTreeSet::new();
     for grant in facts.grants()?.iter().filter(bound) {
         let role = &grant.binding.role_ref;
         let namespace = match role.kind == "Role" {
@@ -45,7 +47,7 @@ pub(crate) fn wildcards(facts: &Facts<'_>) -> Judged {
                 ));
             }
         }
-        seen.push(object);
+        seen.insert(object);
     }
     Ok(Verdict::of(
         evidence,
@@ -227,9 +229,12 @@ pub(crate) fn built_in_roles(facts: &Facts<'_>) -> Judged {
 
 /// S2-18
 pub(crate) fn dangling(facts: &Facts<'_>) -> Judged {
-    let accounts = facts.snapshot.service_accounts.get()?;
+    let accounts = facts.snapshot.service_accounts.get()?.iter();
+    let accounts: BTreeSet<(&str, &str)> = accounts
+        .map(|a| (a.metadata.namespace.as_str(), a.metadata.name.as_str()))
+        .collect();
     let mut evidence = Vec::new();
-    let mut changes = Vec::new();
+    let mut gone = Vec::new();
     for grant in facts.grants()?.iter().filter(|g| g.who.is_chosen()) {
         let role = &grant.binding.role_ref;
         if grant.role.is_none() {
@@ -239,32 +244,30 @@ pub(crate) fn dangling(facts: &Facts<'_>) -> Judged {
                 role.name
             );
             evidence.push(Evidence::object(&grant.object(), "roleRef", text));
-            changes.push(Change::Delete(grant.object()));
+            gone.push(grant);
             continue;
         }
-        let gone = grant.subject.kind == "ServiceAccount"
-            && !accounts.iter().any(|a| {
-                a.metadata.name == grant.subject.name
-                    && a.metadata.namespace == grant.subject.namespace
-            });
-        if gone {
+        let subject = (
+            grant.subject.namespace.as_str(),
+            grant.subject.name.as_str(),
+        );
+        if grant.subject.kind == "ServiceAccount" && !accounts.contains(&subject) {
             let text = format!(
                 "{} does not exist: whoever makes it gets `{}`",
                 grant.subject_words(),
                 role.name
             );
             evidence.push(grant.evidence(text));
-            changes.push(grant.removal());
+            gone.push(grant);
         }
     }
     evidence.dedup();
-    changes.dedup();
     Ok(Verdict::of(
         evidence,
         "every binding names a role and accounts that exist",
         |n| format!("{n} binding(s) name what does not exist"),
     )
-    .mend(|| Fix::changes("delete what points nowhere", changes)))
+    .mend(|| Fix::changes("delete what points nowhere", removals(gone.into_iter()))))
 }
 
 /// S2-19
