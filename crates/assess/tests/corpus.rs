@@ -170,6 +170,8 @@ fn traffic(lines: &[String], now: i64, gate_log: bool) -> Traffic {
             let event = Event {
                 id: &id,
                 at: Some(now - at * 1_000_000),
+                stage: "ResponseComplete",
+                uri: "",
                 verb,
                 target: Target::Resource {
                     group,
