@@ -25,11 +25,15 @@ fn a_gate_decides_and_its_policies_turn_it() {
     sam.ok(&["get", "pods", "-n", "shop"]);
     let saved = policies.path().join("before.json");
 
-    let here = assess(
-        &sam,
-        gate.dir().to_str().unwrap(),
-        &["--save", saved.to_str().unwrap()],
-    );
+    // What sam asked for is in the log within a moment.
+    let here = eventually("kubectl's request is read in the gate's log", || {
+        let here = assess(
+            &sam,
+            gate.dir().to_str().unwrap(),
+            &["--save", saved.to_str().unwrap()],
+        );
+        (finding(&here, "S3-16")["outcome"] != "unknown").then_some(here)
+    });
     for (control, outcome) in [
         // A login code is one factor.
         ("S1-02", "fail"),

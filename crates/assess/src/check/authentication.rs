@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::exception::instant;
 use crate::facts::Facts;
 use crate::snapshot::{ApiServer, ConfigFile};
-use crate::verdict::{Change, Class, Evidence, Fix, Judged, Outcome, Verdict, undecided};
+use crate::verdict::{Change, Class, Evidence, Fix, Judged, Verdict, undecided};
 
 use super::{NEEDS_AUDIT, traffic};
 
@@ -147,19 +147,8 @@ pub(super) fn audit_on(facts: &Facts<'_>) -> Judged {
         }))
 }
 
-/// S1-01
+/// S1-01: whether there is an identity provider; who goes past it is S1-08's and S1-09's.
 pub(super) fn federated(facts: &Facts<'_>) -> Judged {
-    let configured = provider(facts)?;
-    if configured.outcome == Outcome::Pass
-        && let Some(judged) = traffic::federation(facts)
-    {
-        return Ok(judged);
-    }
-    Ok(configured)
-}
-
-/// Whether there is an identity provider, used or not.
-fn provider(facts: &Facts<'_>) -> Judged {
     let distribution = facts.snapshot.cluster.distribution;
     if distribution.is_managed() {
         return Ok(Verdict::pass(format!(

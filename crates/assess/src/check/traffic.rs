@@ -4,8 +4,8 @@
 mod lasting;
 
 pub(super) use lasting::{
-    federation, is_written, leavers, left_behind, legacy_tokens, masters, open_to_the_world,
-    reviewed, would_show,
+    is_written, leavers, left_behind, legacy_tokens, masters, open_to_the_world, reviewed,
+    would_show,
 };
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -16,8 +16,6 @@ use super::{OLDEST, direct, pass, seen, sure, traffic, traffic_days};
 const QUARTER: i64 = 90;
 /// How old the newest event of a log may be that shows that the API server writes one, in seconds.
 const FRESH: i64 = 15 * 60;
-/// Of people's requests, the share in percent that must come by the identity provider.
-const FEDERATED: u64 = 95;
 /// Networks of strangers from which on no list of allowed ones can be meant.
 const NETWORKS: usize = 3;
 const MASTERS: &str = "system:masters";
@@ -75,44 +73,6 @@ pub(in crate::check) fn is_written(facts: &Facts<'_>) -> Option<Judged> {
             "the newest event of the audit log is {} min old: whether it is still written takes one of the last 15 min",
             age / 60
         )),
-    })
-}
-
-/// S1-01: whether people use the identity provider that is there; none if the log does not say.
-pub(in crate::check) fn federation(facts: &Facts<'_>) -> Option<Verdict> {
-    let traffic = traffic(facts).ok()?;
-    let all: u64 = traffic.people().map(|s| s.requests).sum();
-    let others = |who: &Subject| who.by_certificate + who.by_legacy_token;
-    let past: u64 = traffic.people().map(others).sum();
-    let unnamed: u64 = traffic.people().map(|s| s.unnamed).sum();
-    if all == 0 {
-        return None;
-    }
-    if past * 100 > all * (100 - FEDERATED) {
-        let evidence = traffic.people().filter(|s| others(s) > 0).map(|who| {
-            let text = format!(
-                "{} of {} requests without the identity provider",
-                others(who),
-                who.requests
-            );
-            seen(who, "credential-id", text)
-        });
-        let text = format!(
-            "there is an identity provider, and {} % of people's requests pass it by; {}",
-            past * 100 / all,
-            traffic.span()
-        );
-        return Some(
-            Verdict::fail(text)
-                .because(evidence.collect())
-                .sure(sure(traffic))
-                .mend(|| Fix::text("let them log in, then take their certificates away")),
-        );
-    }
-    let known = (past + unnamed) * 100 <= all * (100 - FEDERATED);
-    (known && traffic.seconds() >= super::WHOLE_DAY).then(|| {
-        let text = format!("people come by the identity provider; {}", traffic.span());
-        Verdict::pass(text).sure(sure(traffic))
     })
 }
 
