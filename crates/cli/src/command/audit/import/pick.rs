@@ -235,7 +235,7 @@ fn key_of(hex: &str) -> Option<Key> {
 
 fn too_many() -> Fail {
     Fail::failure("these are more than two million requests").hint(
-        "import a shorter time, or leave out what the cluster's own components read          (--without-components)",
+        "import a shorter time, or leave out what the cluster's own components read (--without-components)",
     )
 }
 
