@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
+use http::StatusCode;
 use kubestile_core::grant::Origin;
 use kubestile_core::identity::{Assurance, IdentityKind};
 use kubestile_core::{Grant, Obligation, Timestamp, Ttl};
@@ -27,8 +28,8 @@ const LONG_RUN: Ttl = Ttl::from_secs(3600);
 const REVIEWED_WITHIN: Ttl = Ttl::from_secs(24 * 3600);
 
 /// Admin: `GET /v1/facts`.
-pub(crate) async fn of_gate(State(app): State<App>) -> Json<GateFacts> {
-    Json(facts(&app))
+pub(crate) async fn of_gate(State(app): State<App>) -> Result<Json<GateFacts>, ApiError> {
+    gather(app).await
 }
 
 /// `GET /v1/facts`, for the job function `security`: it names people and what they hold.
@@ -43,7 +44,26 @@ pub(crate) async fn show(
             .refused(&app, ApiError::forbidden(text).hint(hint))
             .await);
     }
-    Ok(Json(facts(&app)))
+    gather(app).await
+}
+
+/// Gathers the facts beside the requests of everybody else: policies are tried some thousand times for each
+/// cluster. For one caller at a time, so that no more than one core is busy with it.
+async fn gather(app: App) -> Result<Json<GateFacts>, ApiError> {
+    static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    // It stays with the work if whoever asked has gone.
+    let turn = TURN.lock().await;
+    let gathered = tokio::task::spawn_blocking(move || {
+        let facts = facts(&app);
+        drop(turn);
+        facts
+    });
+    gathered.await.map(Json).map_err(|_| {
+        ApiError::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the facts could not be gathered",
+        )
+    })
 }
 
 fn facts(app: &App) -> GateFacts {
