@@ -67,7 +67,7 @@ fn evidence(hits: &[Hit<'_, '_>]) -> Vec<Evidence> {
 
 /// Removes the subjects from their bindings. Of one binding's list the last go first, so that indexes
 /// stay right.
-fn removals<'f, 'a: 'f>(grants: impl Iterator<Item = &'f Grant<'a>>) -> Vec<Change> {
+pub(super) fn removals<'f, 'a: 'f>(grants: impl Iterator<Item = &'f Grant<'a>>) -> Vec<Change> {
     let mut grants: Vec<&Grant<'_>> = grants.collect();
     grants.sort_by_key(|g| (g.object(), std::cmp::Reverse(g.index)));
     grants.dedup_by(|a, b| std::ptr::eq(a.binding, b.binding) && a.index == b.index);

@@ -1,7 +1,7 @@
 //! What audit logs show of things that should have ended: credentials beyond the law, rights that nobody uses, and
 //! access that somebody made and left behind.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::exception::instant;
@@ -10,6 +10,7 @@ use crate::snapshot::{Meta, ObjectRef};
 use crate::traffic::{Kind, Subject, Traffic};
 use crate::verdict::{Change, Class, Evidence, Fix, Judged, Verdict, undecided};
 
+use super::super::access::removals;
 use super::{OLDEST, direct, pass, seen, sure, traffic, traffic_days};
 
 /// Days after which what was not used is not needed: a quarter.
@@ -195,10 +196,10 @@ fn unseen<'f, 'a>(
         who.last
             .is_some_and(|l| end - l.as_secs() <= QUARTER * 86_400)
     };
+    let groups = traffic.people().filter(|w| late(w)).flat_map(|w| &w.groups);
+    let groups: BTreeSet<&str> = groups.map(String::as_str).collect();
     let seen = |g: &Grant<'_>| match g.subject.kind.as_str() {
-        "Group" => traffic
-            .people()
-            .any(|w| late(w) && w.groups.contains(&g.subject.name)),
+        "Group" => groups.contains(g.subject.name.as_str()),
         _ => traffic.subject(&g.subject.name).is_some_and(late),
     };
     let chosen =
@@ -255,7 +256,7 @@ pub(in crate::check) fn leavers(facts: &Facts<'_>) -> Judged {
     .mend(|| {
         Fix::changes(
             "take the rights of those who left",
-            gone.iter().map(|g| g.removal()).take(1).collect(),
+            removals(gone.iter().copied()),
         )
     }))
 }
@@ -274,29 +275,30 @@ pub(in crate::check) fn reviewed(facts: &Facts<'_>) -> Judged {
             traffic.span()
         ));
     }
+    let mut members: BTreeMap<(bool, &str), Vec<&Subject>> = BTreeMap::new();
+    for who in traffic.people() {
+        members.entry((false, &who.name)).or_default().push(who);
+        for group in &who.groups {
+            members.entry((true, group)).or_default().push(who);
+        }
+    }
     let used = |g: &Grant<'_>| {
-        let mine = |w: &&Subject| match g.subject.kind.as_str() {
-            "Group" => w.groups.contains(&g.subject.name),
-            _ => w.name == g.subject.name,
-        };
-        traffic
-            .people()
-            .filter(mine)
-            .flat_map(|w| &w.uses)
-            .any(|u| {
-                let kubestile_rbac::Target::Resource(target) = &u.attributes.target else {
-                    return false;
-                };
-                let resource = match target.subresource.as_str() {
-                    "" => target.resource.clone(),
-                    sub => format!("{}/{sub}", target.resource),
-                };
-                u.allowed
-                    && g.namespace.is_none_or(|n| n == target.namespace)
-                    && g.rules()
-                        .iter()
-                        .any(|r| r.gives_action(&u.attributes.verb, &target.group, &resource))
-            })
+        let subject = (g.subject.kind == "Group", g.subject.name.as_str());
+        let mine = members.get(&subject).map_or(&[][..], Vec::as_slice);
+        mine.iter().flat_map(|w| &w.uses).any(|u| {
+            let kubestile_rbac::Target::Resource(target) = &u.attributes.target else {
+                return false;
+            };
+            let resource = match target.subresource.as_str() {
+                "" => target.resource.clone(),
+                sub => format!("{}/{sub}", target.resource),
+            };
+            u.allowed
+                && g.namespace.is_none_or(|n| n == target.namespace)
+                && g.rules()
+                    .iter()
+                    .any(|r| r.gives_action(&u.attributes.verb, &target.group, &resource))
+        })
     };
     let people =
         |g: &&Grant<'_>| matches!(g.who, crate::facts::Who::Person | crate::facts::Who::Group);
@@ -325,12 +327,7 @@ pub(in crate::check) fn reviewed(facts: &Facts<'_>) -> Judged {
     ))
     .because(evidence.collect())
     .sure(sure(traffic).min(85))
-    .mend(|| {
-        Fix::changes(
-            "take away what is not used",
-            idle.iter().map(|g| g.removal()).take(1).collect(),
-        )
-    }))
+    .mend(|| Fix::changes("take away what is not used", removals(idle.iter().copied()))))
 }
 
 /// S4-06
