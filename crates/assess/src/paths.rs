@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use kubestile_rbac::escalation::{
-    Confidence, Edge, Graph, Node, NodeId, Part, Path, Sink, Technique,
+    BUDGET, Confidence, Edge, Graph, Node, NodeId, Part, Path, Sink, Technique, Toward,
 };
 use kubestile_rbac::{BindingId, Identity, Policy};
 use serde::Serialize;
@@ -83,10 +83,14 @@ pub struct Step {
 pub fn ways(snapshot: &Snapshot, asked: &Asked) -> Result<Ways, Absence> {
     let policy = Policy::new(snapshot.objects()?);
     let graph = Graph::new(&policy, &snapshot.escalation_facts());
-    let mut found: Vec<Found<'_>> = graph
+    let ends: Vec<(Sink, Toward<'_>)> = ENDS
+        .iter()
+        .filter_map(|end| Some((*end, graph.toward(graph.id(&Node::Sink(*end))?))))
+        .collect();
+    let mut found: Vec<Found<'_, '_>> = graph
         .nodes()
         .filter_map(|(start, node)| match node {
-            Node::Identity(who) if asked.is_about(who) => worst(&graph, start, who),
+            Node::Identity(who) if asked.is_about(who) => worst(&ends, start, who),
             _ => None,
         })
         .filter(|found| asked.administrators || !found.is_administrator())
@@ -126,14 +130,17 @@ fn is_system(who: &Identity) -> bool {
 }
 
 /// The worst that somebody reaches; whoever has that has the rest.
-fn worst<'g>(graph: &'g Graph, start: NodeId, who: &Identity) -> Option<Found<'g>> {
-    ENDS.iter().enumerate().find_map(|(rank, end)| {
-        let to = graph.id(&Node::Sink(*end))?;
-        let path = graph.paths(start, to, 1).into_iter().next()?;
+fn worst<'e, 'g>(
+    ends: &'e [(Sink, Toward<'g>)],
+    start: NodeId,
+    who: &Identity,
+) -> Option<Found<'e, 'g>> {
+    ends.iter().enumerate().find_map(|(rank, (end, toward))| {
+        let path = toward.path(start)?;
         Some(Found {
             subject: who.to_string(),
             start,
-            to,
+            toward,
             end: *end,
             rank,
             path,
@@ -141,16 +148,16 @@ fn worst<'g>(graph: &'g Graph, start: NodeId, who: &Identity) -> Option<Found<'g
     })
 }
 
-struct Found<'g> {
+struct Found<'e, 'g> {
     subject: String,
     start: NodeId,
-    to: NodeId,
+    toward: &'e Toward<'g>,
     end: Sink,
     rank: usize,
     path: Path<'g>,
 }
 
-impl Found<'_> {
+impl Found<'_, '_> {
     /// Whether they may do everything as it is.
     fn is_administrator(&self) -> bool {
         let alone = |e: &&Edge| matches!(e.technique, Technique::Everything | Technique::Includes);
@@ -158,7 +165,7 @@ impl Found<'_> {
     }
 
     fn way(&self, graph: &Graph, policy: &Policy) -> Way {
-        let cut = graph.cut(self.start, self.to, &|_| Some(1));
+        let cut = self.toward.cut(self.start, BUDGET, &|_| Some(1));
         let none = BTreeSet::new();
         let gone = cut.as_ref().map_or(&none, |c| &c.bindings);
         Way {
@@ -173,7 +180,10 @@ impl Found<'_> {
     fn steps(&self, graph: &Graph, policy: &Policy, gone: &BTreeSet<BindingId>) -> Vec<Step> {
         // That a set includes somebody is no step: what was owned before is that one.
         let is_step = |e: &Edge| {
-            !e.needs.is_empty() || e.from.len() > 1 || e.from == [self.start] || e.to == self.to
+            !e.needs.is_empty()
+                || e.from.len() > 1
+                || e.from == [self.start]
+                || e.to == self.toward.to()
         };
         let mut place: HashMap<NodeId, usize> = HashMap::from([(self.start, 0)]);
         let mut steps: Vec<Step> = Vec::new();

@@ -26,7 +26,7 @@ mod reach;
 mod rights;
 mod technique;
 
-pub use cut::Cut;
+pub use cut::{BUDGET, Cut};
 pub use reach::{Path, Reached, Toward};
 pub use technique::Technique;
 
@@ -220,7 +220,7 @@ impl Graph {
         to: NodeId,
         cost: &dyn Fn(BindingId) -> Option<u32>,
     ) -> Option<Cut> {
-        self.toward(to).cut(start, cut::BUDGET, cost)
+        self.toward(to).cut(start, BUDGET, cost)
     }
 
     fn add_node(&mut self, node: Node) -> NodeId {

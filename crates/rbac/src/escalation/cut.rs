@@ -19,7 +19,7 @@ pub struct Cut {
 }
 
 /// How many states the exact search looks at before a quick one decides.
-pub(super) const BUDGET: usize = 3_000;
+pub const BUDGET: usize = 3_000;
 
 impl Toward<'_> {
     /// Bindings that close every way by closing its first step, where that is enough; not always the

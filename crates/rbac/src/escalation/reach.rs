@@ -107,6 +107,12 @@ impl<'g> Toward<'g> {
             .filter(|e| e.to == self.to || self.first_step(e.to).is_some())
     }
 
+    /// The node that it leads to.
+    #[must_use]
+    pub const fn to(&self) -> NodeId {
+        self.to
+    }
+
     /// The surest and shortest way; none if there is no way.
     #[must_use]
     pub fn path(&self, start: NodeId) -> Option<Path<'g>> {
