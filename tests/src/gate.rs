@@ -1,6 +1,6 @@
 //! A real gate in front of the shared cluster, and people who have logged in to it.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -331,19 +331,13 @@ impl Person {
         path: &str,
         body: Option<&serde_json::Value>,
     ) -> (u16, serde_json::Value) {
+        self.connect(gate).call(method, path, body)
+    }
+
+    /// A connection to the gate as this person, for calls of its own interface.
+    pub fn connect(&self, gate: &Gate) -> crate::raw::Raw {
         let (certificate, key) = self.identity();
-        let identity = Some((certificate.as_str(), key.as_str()));
-        let mut connection = crate::raw::Raw::connect(gate.address(), &gate.ca(), identity);
-        let body = body.map(ToString::to_string).unwrap_or_default();
-        let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: gate\r\nContent-Type: application/json\r\n\
-             Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
-            body.len()
-        );
-        connection.send(head.as_bytes());
-        let answer = connection.answer();
-        let json = serde_json::from_slice(&answer.body).unwrap_or_default();
-        (answer.status, json)
+        crate::raw::Raw::connect(gate.address(), &gate.ca(), Some((&certificate, &key)))
     }
 
     /// Starts `kubectl` and does not wait for it.
@@ -393,6 +387,13 @@ impl Waiting {
         let stdout = self.0.as_mut().expect("a child").stdout.as_mut();
         let read = stdout.expect("stdout").read_exact(&mut [0]);
         read.expect("it says something");
+    }
+
+    /// Types this and ends the input.
+    pub fn says(&mut self, text: &str) {
+        let mut stdin = self.0.as_mut().and_then(|child| child.stdin.take());
+        let stdin = stdin.as_mut().expect("stdin");
+        stdin.write_all(text.as_bytes()).expect("it reads");
     }
 
     /// Waits for its end: exit code, stdout and stderr together.

@@ -83,6 +83,25 @@ impl Raw {
         self.answer()
     }
 
+    /// One call of the gate's own interface, the last one on this connection; status and JSON.
+    pub fn call(
+        &mut self,
+        method: &str,
+        path: &str,
+        body: Option<&serde_json::Value>,
+    ) -> (u16, serde_json::Value) {
+        let body = body.map(ToString::to_string).unwrap_or_default();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: gate\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        self.send(head.as_bytes());
+        let answer = self.answer();
+        let json = serde_json::from_slice(&answer.body).unwrap_or_default();
+        (answer.status, json)
+    }
+
     /// Reads one answer: a head, and a body by Content-Length, by chunks, or until the end.
     pub fn answer(&mut self) -> Answer {
         let mut bytes = Vec::new();

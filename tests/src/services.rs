@@ -14,6 +14,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
+use crate::Gate;
+use crate::raw::{Answer, Raw};
+
 /// The secret that webhooks are signed with, and the credential of the gate at each service.
 const SECRET: &str = "hunter2";
 /// What tokens of pipelines are made out to.
@@ -97,7 +100,7 @@ impl Services {
 
     /// The message that Jira sends when a ticket has changed: the headers, and the body, signed with `secret`
     /// or with the right one.
-    pub fn webhook(&self, key: &str, secret: Option<&str>) -> (String, String) {
+    fn webhook(&self, key: &str, secret: Option<&str>) -> (String, String) {
         let body = json!({"webhookEvent": "jira:issue_updated", "timestamp": millis(), "issue": {"key": key}});
         let body = body.to_string();
         let mac = hmac::Key::new(hmac::HMAC_SHA256, secret.unwrap_or(SECRET).as_bytes());
@@ -107,6 +110,19 @@ impl Services {
             let _ = write!(hex, "{byte:02x}");
         }
         (format!("X-Hub-Signature: sha256={hex}\r\n"), body)
+    }
+
+    /// Sends such a message to a gate.
+    pub fn send_webhook(&self, gate: &Gate, key: &str, secret: Option<&str>) -> Answer {
+        let (headers, body) = self.webhook(key, secret);
+        let mut raw = Raw::connect(gate.address(), &gate.ca(), None);
+        let head = format!(
+            "POST /v1/webhooks/jira HTTP/1.1\r\nHost: gate\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n{headers}\r\n{body}",
+            body.len()
+        );
+        raw.send(head.as_bytes());
+        raw.answer()
     }
 
     /// The notifications of a kind that have come.

@@ -16,7 +16,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use kubestile_tests::gate::Waiting;
-use kubestile_tests::raw::{Answer, Raw};
+use kubestile_tests::raw::Answer;
 use kubestile_tests::{Field, Gate, Person, Services, cluster, eventually};
 use serde_json::{Value, json};
 
@@ -58,16 +58,7 @@ impl Place {
 
     /// Sends a webhook of Jira's about a ticket, signed with this secret or the right one.
     fn webhook(&self, ticket: &str, secret: Option<&str>) -> Answer {
-        let (headers, body) = self.services.webhook(ticket, secret);
-        let gate = &self.field.gate;
-        let mut raw = Raw::connect(gate.address(), &gate.ca(), None);
-        let head = format!(
-            "POST /v1/webhooks/jira HTTP/1.1\r\nHost: gate\r\nContent-Type: application/json\r\n\
-             Content-Length: {}\r\n{headers}\r\n{body}",
-            body.len()
-        );
-        raw.send(head.as_bytes());
-        raw.answer()
+        self.services.send_webhook(&self.field.gate, ticket, secret)
     }
 
     fn grant_now(&self, grant: &str) -> Value {

@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use kubestile_core::action::Action;
-use kubestile_core::context::Context as Conditions;
+use kubestile_core::context::{Absence, Context as Conditions, Known};
 use kubestile_core::identity::VerifiedIdentity;
 use kubestile_core::session::EndReason;
 use kubestile_core::time::Timestamp;
@@ -116,13 +116,23 @@ impl Standing {
             grants: grants(gate, &self.who, &self.action, now),
             ..self.context.clone()
         };
-        let outcome = gate.policies.load().evaluate(&Question {
-            identity: &identity,
-            session_age_s: now.since(self.who.session_created()).as_secs(),
-            assurance: self.who.assurance(),
-            action: &self.action,
-            context: &context,
-        });
+        let policies = gate.policies.load();
+        let evaluate = |context: &Conditions| {
+            policies.evaluate(&Question {
+                identity: &identity,
+                session_age_s: now.since(self.who.session_created()).as_secs(),
+                assurance: self.who.assurance(),
+                action: &self.action,
+                context,
+            })
+        };
+        let mut outcome = evaluate(&context);
+        if let (Outcome::Allow(_), Some(asking)) = (&outcome, without_given(&context)) {
+            let asked = evaluate(&asking);
+            if matches!(asked, Outcome::Deny(_)) {
+                outcome = asked;
+            }
+        }
         if let Outcome::Allow(_) = outcome {
             return Ok(());
         }
@@ -151,8 +161,31 @@ fn next_look(now: Timestamp, ends: impl Iterator<Item = Timestamp>) -> Duration 
         .min(JUDGED_AGAIN)
 }
 
+/// The same conditions without the approval, where it gave a job function: it gives that only to somebody who may
+/// still ask for it, who is held and not denied without it.
+fn without_given(context: &Conditions) -> Option<Conditions> {
+    context.approval.present()?.function.as_ref()?;
+    Some(Conditions {
+        approval: Known::Absent(Absence::NotNeeded),
+        ..context.clone()
+    })
+}
+
 fn not_allowed(outcome: &Outcome) -> String {
-    match outcome.policies().first() {
+    let forbids = match outcome {
+        Outcome::Hold(hold) => match &hold.function {
+            // Its policies say who may ask for the job function, not what became of the stream.
+            Some(function) => {
+                return format!(
+                    "no policy permits it any more without the job function {function}"
+                );
+            }
+            None => &hold.policies,
+        },
+        Outcome::Deny(denial) => &denial.policies,
+        Outcome::Allow(_) => return "no policy permits it any more".to_owned(),
+    };
+    match forbids.first() {
         Some(policy) => format!("{} (policy {})", policy.reason, policy.id),
         None => "no policy permits it any more".to_owned(),
     }
@@ -160,7 +193,32 @@ fn not_allowed(outcome: &Outcome) -> String {
 
 #[cfg(test)]
 mod tests {
+    use kubestile_core::decision::{Denial, Hold, Obligation, PolicyRef};
+
     use super::*;
+
+    #[test]
+    fn the_end_names_what_forbids_it_and_not_who_might_ask() {
+        let hold = |function: Option<&str>| Hold {
+            policies: vec![PolicyRef {
+                id: "p".to_owned().into(),
+                reason: "somebody must approve".to_owned(),
+            }],
+            obligations: vec![Obligation::Approval],
+            approvals: 1,
+            function: function.map(|f| f.parse().unwrap()),
+        };
+        let said = |function| not_allowed(&Outcome::Hold(hold(function)));
+        assert_eq!(said(None), "somebody must approve (policy p)");
+        let needed = "no policy permits it any more without the job function operator:shop";
+        assert_eq!(said(Some("operator:shop")), needed);
+        let nothing = Denial {
+            policies: Vec::new(),
+            remedy: None,
+        };
+        let said = not_allowed(&Outcome::Deny(nothing));
+        assert_eq!(said, "no policy permits it any more");
+    }
 
     #[test]
     fn a_grant_that_is_over_does_not_make_a_stream_that_goes_on_spin() {

@@ -139,7 +139,7 @@ async fn a_signed_webhook_is_a_reason_to_look_and_a_forged_one_is_nothing() {
     let at = gate.now();
     let honest = || place.webhook("DESK-7", "hunter2", at);
     assert_eq!(gate.public(honest()).await.status, StatusCode::ACCEPTED);
-    // A ticket is not looked at twice within two seconds; the next look of its own is far off.
+    // A ticket is not looked at twice within half a second; the next look of its own is far off.
     gate.pass(3);
     until("the end", || ended(&gate, id).is_some()).await;
     let again = gate.public(honest()).await;

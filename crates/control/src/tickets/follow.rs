@@ -46,6 +46,7 @@ pub(crate) async fn follow(app: &App) {
         tokio::select! {
             _ = tick.tick() => {}
             () = app.outside.nudges.wait() => {}
+            () = tokio::time::sleep(hooks.next_due(app.now())) => {}
             Some(answered) = hooks.asking.join_next() => {
                 match answered {
                     Ok((hook, answer)) => hooks.settle(app, hook, answer).await,
@@ -110,6 +111,17 @@ impl Hooks {
                 hung.again = hung.asking;
             }
         }
+    }
+
+    /// How long until the next ticket is due, so that a message need not wait for a look at the clock.
+    fn next_due(&self, now: Timestamp) -> Duration {
+        if self.asking.len() >= ASKING {
+            return TICK;
+        }
+        let idle = self.all.values().filter(|hung| !hung.asking);
+        let left = idle.map(|hung| hung.poll.next().since(now).as_micros());
+        let left = left.min().and_then(|micros| u64::try_from(micros).ok());
+        left.map_or(TICK, Duration::from_micros).min(TICK)
     }
 
     /// Asks for what is due.
