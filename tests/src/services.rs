@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -36,8 +37,19 @@ type Ticket = (String, String, String, Vec<String>);
 struct Said {
     /// By key.
     tickets: Mutex<BTreeMap<String, Ticket>>,
-    messages: Mutex<Vec<Value>>,
+    messages: Mutex<Vec<Signed>>,
     key: Ed25519KeyPair,
+}
+
+/// A notification as it came.
+#[derive(Debug, Clone)]
+pub struct Signed {
+    /// `X-Kubestile-Timestamp`.
+    pub time: String,
+    /// `X-Kubestile-Signature`.
+    pub signature: String,
+    /// The bytes of the body.
+    pub body: Vec<u8>,
 }
 
 impl Services {
@@ -75,7 +87,10 @@ impl Services {
         format!(
             "tickets:\n  systems:\n  - {{name: jira, kind: jiraCloud, url: '{url}', user: gate@example.com, \
              credentialFile: {secret}, accept: ['OPS-*'], login: '{{person}}@example.com', \
-             pollSeconds: 10, namespaces: {{label: 'namespace-'}}, webhook: {{secretFile: {secret}}}}}\n\
+             pollSeconds: 10, namespaces: {{label: 'namespace-'}}, webhook: {{secretFile: {secret}}}}}\n  \
+             - {{name: desk, kind: generic, url: '{url}', credentialFile: {secret}, accept: ['DESK-*'], \
+             openStates: [active], login: '{{person}}', fields: {{path: '/desk/{{id}}', id: /number, \
+             state: /state, assignees: [/owner]}}, webhook: {{secretFile: {secret}}}}}\n\
              notifications:\n  channels:\n  - {{name: hook, kind: webhook, url: '{url}/hook', \
              secretFile: {secret}}}\n\
              pipelines:\n  issuers: [{{name: ci, issuer: '{url}', audiences: [{AUDIENCE}]}}]\n  rules:\n  \
@@ -103,12 +118,7 @@ impl Services {
     fn webhook(&self, key: &str, secret: Option<&str>) -> (String, String) {
         let body = json!({"webhookEvent": "jira:issue_updated", "timestamp": millis(), "issue": {"key": key}});
         let body = body.to_string();
-        let mac = hmac::Key::new(hmac::HMAC_SHA256, secret.unwrap_or(SECRET).as_bytes());
-        let signature = hmac::sign(&mac, body.as_bytes());
-        let mut hex = String::new();
-        for byte in signature.as_ref() {
-            let _ = write!(hex, "{byte:02x}");
-        }
+        let hex = hex_mac(secret.unwrap_or(SECRET), &[body.as_bytes()]);
         (format!("X-Hub-Signature: sha256={hex}\r\n"), body)
     }
 
@@ -127,9 +137,25 @@ impl Services {
 
     /// The notifications of a kind that have come.
     pub fn messages(&self, kind: &str) -> Vec<Value> {
-        let messages = self.said.messages.lock().expect("messages");
-        let of_kind = messages.iter().filter(|message| message["kind"] == kind);
-        of_kind.cloned().collect()
+        let parse = |message: Signed| serde_json::from_slice(&message.body).expect("JSON");
+        let all = self.signed().into_iter().map(parse);
+        all.filter(|message: &Value| message["kind"] == kind)
+            .collect()
+    }
+
+    /// All notifications, as they came.
+    pub fn signed(&self) -> Vec<Signed> {
+        self.said.messages.lock().expect("messages").clone()
+    }
+
+    /// The signature of a body that is sent at `time` (seconds since 1970).
+    pub fn sign(&self, time: &str, body: &[u8]) -> String {
+        format!("v1={}", hex_mac(SECRET, &[time.as_bytes(), b".", body]))
+    }
+
+    /// The file with the key of all signatures.
+    pub fn secret_file(&self) -> &Path {
+        self.secret.path()
     }
 
     /// A token for a job, in the shape of GitHub's, with further claims.
@@ -162,6 +188,7 @@ fn serve(said: &Said, url: &str, stream: TcpStream) {
     }
     let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
     let mut length = 0;
+    let (mut time, mut signature) = (String::new(), String::new());
     loop {
         let mut header = String::new();
         match reader.read_line(&mut header) {
@@ -173,12 +200,23 @@ fn serve(said: &Said, url: &str, stream: TcpStream) {
         if let Some(value) = header.strip_prefix("content-length:") {
             length = value.trim().parse().unwrap_or(0);
         }
+        if let Some(value) = header.strip_prefix("x-kubestile-timestamp:") {
+            time = value.trim().to_owned();
+        }
+        if let Some(value) = header.strip_prefix("x-kubestile-signature:") {
+            signature = value.trim().to_owned();
+        }
     }
     let mut body = vec![0; length];
     if reader.read_exact(&mut body).is_err() {
         return;
     }
-    let (status, answer) = answer(said, url, &path, &body);
+    let message = Signed {
+        time,
+        signature,
+        body,
+    };
+    let (status, answer) = answer(said, url, &path, message);
     let answer = answer.to_string();
     let head = format!(
         "HTTP/1.1 {status} Said\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
@@ -188,7 +226,7 @@ fn serve(said: &Said, url: &str, stream: TcpStream) {
     let _ = (&stream).write_all(format!("{head}{answer}").as_bytes());
 }
 
-fn answer(said: &Said, url: &str, path: &str, body: &[u8]) -> (u16, Value) {
+fn answer(said: &Said, url: &str, path: &str, message: Signed) -> (u16, Value) {
     let path = path.split('?').next().unwrap_or_default();
     if let Some(key) = path.strip_prefix("/rest/api/3/issue/") {
         return issue(said, key);
@@ -204,7 +242,6 @@ fn answer(said: &Said, url: &str, path: &str, body: &[u8]) -> (u16, Value) {
             (200, json!({"keys": [key]}))
         }
         "/hook" => {
-            let message = serde_json::from_slice(body).expect("JSON");
             said.messages.lock().expect("messages").push(message);
             (200, json!({}))
         }
@@ -226,6 +263,17 @@ fn issue(said: &Said, key: &str) -> (u16, Value) {
         "labels": labels,
     });
     (200, json!({"id": "10002", "key": key, "fields": fields}))
+}
+
+/// HMAC-SHA256 in lower-case hexadecimal.
+fn hex_mac(key: &str, parts: &[&[u8]]) -> String {
+    let mac = hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes());
+    let signature = hmac::sign(&mac, &parts.concat());
+    let mut hex = String::new();
+    for byte in signature.as_ref() {
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
 }
 
 fn millis() -> u64 {
