@@ -38,6 +38,7 @@ async fn a_fresh_cluster_is_judged_and_led_up_and_back() {
     );
     up_and_back(&admin, &cluster, &before).await;
     the_shipped_role_is_enough(&cluster).await;
+    only_the_file_in_use_decides(&admin, &cluster).await;
 }
 
 fn judged_as_it_is(fresh: &Snapshot) {
@@ -144,6 +145,66 @@ async fn the_shipped_role_is_enough(cluster: &Own) {
         "{}",
         refused.text
     );
+}
+
+/// A configuration file that the server has not taken decides nothing, whatever it says.
+async fn only_the_file_in_use_decides(admin: &Upstream, cluster: &Own) {
+    const RESTING: [&str; 4] = ["S1-02", "S1-03", "S1-04", "S1-05"];
+    let kubeconfig = &cluster.cluster.kubeconfig;
+    let file = cluster.cluster.dir.join("authentication.yaml");
+    let content = json!({
+        "apiVersion": "apiserver.config.k8s.io/v1",
+        "kind": "AuthenticationConfiguration",
+        "jwt": [{
+            "issuer": { "url": "https://127.0.0.1:1", "audiences": ["this-cluster"] },
+            "claimMappings": { "username": { "claim": "sub", "prefix": "oidc:" } },
+        }],
+    });
+    let good = content.to_string();
+    std::fs::write(&file, &good).unwrap();
+    let manifest = cluster.cluster.dir.join("manifests/kube-apiserver.yaml");
+    let mut text = std::fs::read_to_string(&manifest).unwrap();
+    text.push_str(&format!(
+        "    - --authentication-config={}\n",
+        file.display()
+    ));
+    std::fs::write(&manifest, text).unwrap();
+    kubestile_devcluster::restart_api_server(&cluster.cluster.name).unwrap();
+
+    let used = snapshot(admin, kubeconfig).await;
+    assert!(used.control_plane.authentication.known().unwrap().proved);
+    let judged = judge(&used);
+    assert_eq!(outcome(&judged, "S1-04"), Outcome::Pass);
+    assert_eq!(outcome(&judged, "S1-03"), Outcome::Fail);
+
+    // It would pass everything, but no server takes it: the issuer has no audience.
+    let mut better = content;
+    better["jwt"][0]["issuer"]["audiences"] = json!([]);
+    better["jwt"][0]["claimValidationRules"] =
+        json!([{ "expression": "claims.exp - claims.nbf <= 3600", "message": "an hour" }]);
+    std::fs::write(&file, better.to_string()).unwrap();
+    let mut refused = snapshot(admin, kubeconfig).await;
+    let judged = judge(&refused);
+    for control in RESTING {
+        let verdict = &judged.finding(control).unwrap().verdict;
+        assert_eq!(verdict.outcome, Outcome::Unknown, "{control}");
+        assert!(verdict.summary.contains("is not the file"), "{verdict:?}");
+    }
+    // That the server has refused it, and not just not read it, is said as soon as it has.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(120);
+    loop {
+        let absence = refused.control_plane.authentication.get().unwrap_err();
+        if absence.text.contains("refused") {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "{absence}");
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        refused = snapshot(admin, kubeconfig).await;
+    }
+
+    std::fs::write(&file, good).unwrap();
+    let mended = snapshot(admin, kubeconfig).await;
+    assert_eq!(outcome(&judge(&mended), "S1-04"), Outcome::Pass);
 }
 
 async fn snapshot(upstream: &Upstream, kubeconfig: &Path) -> Snapshot {

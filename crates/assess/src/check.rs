@@ -5,6 +5,8 @@ mod access;
 mod admission;
 mod audit_policy;
 mod authentication;
+mod cloud;
+mod drills;
 mod gate;
 mod kubeconfig;
 mod stage0;

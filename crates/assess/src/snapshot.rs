@@ -2,6 +2,7 @@
 //! was not, the reason. It can be saved and judged again later, without the cluster. It holds no
 //! secret: of credentials only what they are, never what proves them.
 
+mod cloud;
 mod control_plane;
 mod edit;
 mod gate;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::traffic::Traffic;
 
+pub use cloud::{AwsAuth, CloudMap};
 pub use control_plane::{ApiServer, ConfigFile, ControlPlane, Flag, Probe};
 pub use edit::EditError;
 pub use gate::{
@@ -60,6 +62,9 @@ pub struct Snapshot {
     pub namespaces: Source<Vec<Namespace>>,
     /// Flags and files of the control plane.
     pub control_plane: ControlPlane,
+    /// The map `aws-auth` from AWS's identities to the cluster's; none if there is no such object.
+    #[serde(default = "not_collected")]
+    pub aws_auth: Source<Option<AwsAuth>>,
     /// What a request without any credential gets.
     pub anonymous: Source<Vec<Probe>>,
     /// Whether somebody with no rights at all may do something drastic, as the authorizers say.
@@ -71,6 +76,11 @@ pub struct Snapshot {
     /// What was really done, as audit logs tell.
     #[serde(default = "no_traffic")]
     pub traffic: Source<Traffic>,
+}
+
+/// Of snapshots that were taken before there was this field.
+fn not_collected<T>() -> Source<T> {
+    Source::absent(Why::NotAsked, "it was not collected")
 }
 
 /// Of snapshots that were taken without a log, and before there was this field.
@@ -288,7 +298,7 @@ impl Snapshot {
     /// One of which nothing is known yet, for the collectors to fill.
     pub fn empty(taken: Timestamp, name: &str, server: &str) -> Self {
         fn none<T>() -> Source<T> {
-            Source::absent(Why::NotAsked, "it was not collected")
+            not_collected()
         }
         Self {
             version: VERSION.to_owned(),
@@ -322,6 +332,7 @@ impl Snapshot {
                 audit_policy: none(),
                 directory: None,
             },
+            aws_auth: none(),
             anonymous: none(),
             nobody: none(),
             machine: Machine {

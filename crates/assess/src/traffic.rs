@@ -44,8 +44,37 @@ pub struct Traffic {
     pub with_gate_log: bool,
     /// What was too much to be kept.
     pub overflow: Overflow,
+    /// Attacks that a tool made for trial, and said so.
+    #[serde(skip_serializing_if = "Trials::is_none")]
+    pub trials: Trials,
     /// By the user name, ascending.
     pub subjects: Vec<Subject>,
+}
+
+/// Requests of tools that play attacks for trial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Trials {
+    /// How many.
+    pub requests: u64,
+    /// The first.
+    pub first: Option<Timestamp>,
+    /// The last.
+    pub last: Option<Timestamp>,
+}
+
+impl Trials {
+    /// Whether there was none.
+    #[must_use]
+    pub const fn is_none(&self) -> bool {
+        self.requests == 0
+    }
+
+    fn join(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.first = [self.first, other.first].into_iter().flatten().min();
+        self.last = [self.last, other.last].into_iter().flatten().max();
+    }
 }
 
 /// One log that was read.

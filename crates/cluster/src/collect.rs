@@ -3,7 +3,9 @@
 //! then unknown and never passed.
 
 mod admission;
+mod cloud;
 mod control_plane;
+mod k3s;
 mod list;
 pub mod permissions;
 mod probes;
@@ -55,6 +57,7 @@ pub async fn collect(
     let mut lists = Lists::new(upstream, say);
     objects(&mut lists, &mut snapshot).await;
     snapshot.admission = admission::collect(&mut lists).await;
+    snapshot.aws_auth = cloud::aws_auth(upstream).await;
     say("control plane", 0);
     let distribution = snapshot.cluster.distribution;
     let files = options.control_plane.as_deref();

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::facts::Facts;
 use crate::snapshot::ConfigFile;
-use crate::verdict::{Change, Class, Evidence, Fix, Judged, Verdict};
+use crate::verdict::{Change, Class, Evidence, Fix, Judged, Undecided, Verdict};
 
 use super::NEEDS_AUDIT;
 
@@ -131,6 +131,76 @@ const PROBES: &[Probe] = &[
     probe("patch", "", "nodes", Level::Request),
     probe("delete", "", "events", Level::Metadata),
 ];
+
+/// Attack techniques of Stratus Red Team's Kubernetes set, and the requests that an alarm on them must see.
+const TECHNIQUES: &[(&str, Probe)] = &[
+    (
+        "dump-secrets",
+        probe("list", "", "secrets", Level::Metadata),
+    ),
+    (
+        "steal-serviceaccount-token",
+        probe("get", "", "pods/exec", Level::Metadata),
+    ),
+    (
+        "create-admin-clusterrole",
+        probe("create", RBAC, "clusterroles", Level::Request),
+    ),
+    (
+        "create-client-certificate",
+        probe(
+            "create",
+            "certificates.k8s.io",
+            "certificatesigningrequests",
+            Level::Request,
+        ),
+    ),
+    (
+        "create-token",
+        probe("create", "", "serviceaccounts/token", Level::Metadata),
+    ),
+    (
+        "hostpath-volume",
+        probe("create", "", "pods", Level::Request),
+    ),
+    (
+        "nodes-proxy",
+        probe("get", "", "nodes/proxy", Level::Metadata),
+    ),
+    (
+        "privileged-pod",
+        probe("create", "", "pods", Level::Request),
+    ),
+];
+
+/// How many techniques there are, and those that the audit log does not show well enough for an alarm.
+///
+/// # Errors
+/// Why the policy is not known.
+pub(super) fn unseen_techniques(facts: &Facts<'_>) -> Result<(usize, Vec<Evidence>), Undecided> {
+    let server = facts.api_server()?;
+    let set = |name: &str| server.value(name).is_some();
+    let sink = set("audit-log-path") || set("audit-webhook-config-file");
+    let known = match sink && set("audit-policy-file") {
+        true => Some(facts.snapshot.control_plane.audit_policy.get()?),
+        false => None,
+    };
+    let unseen = TECHNIQUES.iter().filter_map(|(name, probe)| {
+        let Some(file) = known else {
+            let text = format!("{name}: there is no audit log that would show it");
+            let field = "--audit-policy-file";
+            return Some(Evidence::named(Class::Flag, &server.place, field, text));
+        };
+        let (level, rule) = first_match(file, probe);
+        let field = rule.map_or("rules".to_owned(), |r| format!("rules[{r}]"));
+        let text = format!(
+            "{name}: {} {} is written at {level:?}; {:?} is needed",
+            probe.verb, probe.resource, probe.least
+        );
+        (level < probe.least).then(|| Evidence::named(Class::Config, &file.place, field, text))
+    });
+    Ok((TECHNIQUES.len(), unseen.collect()))
+}
 
 /// S3-12
 pub(super) fn covers(facts: &Facts<'_>) -> Judged {

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::exception::instant;
 use crate::facts::Facts;
 use crate::snapshot::{ApiServer, ConfigFile};
-use crate::verdict::{Change, Class, Evidence, Fix, Judged, Verdict, undecided};
+use crate::verdict::{Change, Class, Evidence, Fix, Judged, Undecided, Verdict, undecided};
 
 use super::{NEEDS_AUDIT, traffic};
 
@@ -422,6 +422,52 @@ pub(super) fn system_names(facts: &Facts<'_>) -> Judged {
             )
         })
     })
+}
+
+/// S1-16: where the API server tells people by a claim that the provider can give to somebody else. A name by `sub`
+/// needs no uid beside it (OpenID Connect Core 5.7: `iss` and `sub` together are the only stable identifier).
+pub(super) fn reassigned(facts: &Facts<'_>) -> Result<Vec<Evidence>, Undecided> {
+    // Nobody sees how a provider does it, and it is the provider's.
+    let Ok(server) = facts.api_server() else {
+        return Ok(Vec::new());
+    };
+    if server.value("authentication-config").is_none() {
+        let by_sub = server
+            .value("oidc-username-claim")
+            .is_none_or(|c| c == "sub");
+        let bad = server.value("oidc-issuer-url").is_some() && !by_sub;
+        let text = "a name by this claim, and OIDC by flags maps no uid";
+        let seen = bad.then(|| flag(server, "oidc-username-claim", text));
+        return Ok(seen.into_iter().collect());
+    }
+    let file = facts.authentication()?;
+    let mut evidence = Vec::new();
+    for (index, issuer) in issuers(file).into_iter().enumerate() {
+        let text = |path: &str| {
+            let value = issuer.pointer(&format!("/claimMappings/{path}"));
+            value.and_then(Value::as_str).filter(|t| !t.is_empty())
+        };
+        const GIVEN_AGAIN: [&str; 5] = ["email", "preferred_username", "upn", "name", "nickname"];
+        let uid = text("uid/claim").or(text("uid/expression"));
+        let by_sub = text("username/claim") == Some("sub")
+            || text("username/expression").is_some_and(|e| e.contains("claims.sub"));
+        let wrong = match uid {
+            _ if by_sub => continue,
+            None => {
+                "no uid is mapped: a name that is given to somebody else is the same person here"
+            }
+            Some(claim) if GIVEN_AGAIN.contains(&claim.trim_start_matches("claims.")) => {
+                "the uid is a claim that can be given to somebody else"
+            }
+            Some(_) => continue,
+        };
+        evidence.push(config(
+            file,
+            &format!("jwt[{index}].claimMappings.uid"),
+            wrong,
+        ));
+    }
+    Ok(evidence)
 }
 
 /// S1-10

@@ -445,6 +445,12 @@ pub(super) fn kill_switch(facts: &Facts<'_>) -> Judged {
     .sure(80))
 }
 
+/// Whether there is a sealed way in.
+pub(super) fn is_sealed(facts: &Facts<'_>) -> bool {
+    let bindings = facts.snapshot.rbac.cluster_role_bindings.known();
+    bindings.is_some_and(|all| all.iter().any(|b| b.metadata.name == SEALED))
+}
+
 /// When the sealed way in was last tried, by the note on its binding; none if there is no seal.
 fn drill(facts: &Facts<'_>) -> Option<Result<Timestamp, Evidence>> {
     let bindings = facts.snapshot.rbac.cluster_role_bindings.known()?;

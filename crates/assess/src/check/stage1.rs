@@ -2,9 +2,8 @@
 
 use crate::catalog::Control;
 use crate::verdict::Severity::{Critical, High, Low, Medium};
-use crate::verdict::undecided;
 
-use super::{authentication, kubeconfig, traffic};
+use super::{authentication, drills, kubeconfig, traffic};
 
 pub(super) const CONTROLS: &[Control] = &[
     Control {
@@ -159,11 +158,7 @@ pub(super) const CONTROLS: &[Control] = &[
         why: "the way around everything is nobody's",
         remedy: "a vault, and an alarm on the hash",
         maps: &["CISA Governance"],
-        check: |_| {
-            undecided(
-                "which certificates are break-glass, and that their use raises an alarm, is not written down anywhere it could be read",
-            )
-        },
+        check: drills::sealed,
     },
     Control {
         id: "S1-15",

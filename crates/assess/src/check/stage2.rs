@@ -3,9 +3,9 @@
 use crate::catalog::Control;
 use crate::facts::Facts;
 use crate::verdict::Severity::{Critical, High, Medium};
-use crate::verdict::{Class, Evidence, Fix, Judged, Verdict, undecided};
+use crate::verdict::{Class, Evidence, Fix, Judged, Verdict};
 
-use super::{access, authentication, traffic};
+use super::{access, authentication, cloud, traffic};
 
 pub(super) const CONTROLS: &[Control] = &[
     Control {
@@ -270,7 +270,7 @@ pub(super) const CONTROLS: &[Control] = &[
         why: "the cloud's administrators are the cluster's",
         remedy: "remove the maps to masters",
         maps: &["OWASP K08", "MS TA9001"],
-        check: cloud_maps,
+        check: cloud::maps,
     },
 ];
 
@@ -288,17 +288,4 @@ fn authorizers(facts: &Facts<'_>) -> Judged {
         );
     }
     Ok(Verdict::pass(format!("requests are judged by {list}")))
-}
-
-/// S2-24
-fn cloud_maps(facts: &Facts<'_>) -> Judged {
-    let distribution = facts.snapshot.cluster.distribution;
-    match distribution.is_managed() {
-        true => undecided(format!(
-            "{distribution} keeps its maps outside the cluster: export them from the cloud"
-        )),
-        false => Ok(Verdict::not_applicable(
-            "no cloud gives identities to this cluster",
-        )),
-    }
 }

@@ -6,7 +6,7 @@ use crate::verdict::Severity::{Critical, High, Medium};
 use crate::verdict::{Change, Class, Evidence, Fix, Judged, Verdict, undecided};
 use serde_json::Value;
 
-use super::{access, admission, audit_policy, gate, traffic};
+use super::{access, admission, audit_policy, drills, gate, traffic};
 
 pub(super) const CONTROLS: &[Control] = &[
     Control {
@@ -227,7 +227,7 @@ pub(super) const CONTROLS: &[Control] = &[
         why: "nobody knows whether the alarm works",
         remedy: "run them",
         maps: &["MITRE ATT&CK"],
-        check: |_| undecided("no record of such a trial is read"),
+        check: drills::detections,
     },
 ];
 

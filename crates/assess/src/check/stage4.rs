@@ -2,9 +2,8 @@
 
 use crate::catalog::Control;
 use crate::verdict::Severity::{Critical, High, Medium};
-use crate::verdict::undecided;
 
-use super::{NEEDS_GATE, access, gate, traffic};
+use super::{access, drills, gate, traffic};
 
 pub(super) const CONTROLS: &[Control] = &[
     Control {
@@ -60,7 +59,7 @@ pub(super) const CONTROLS: &[Control] = &[
         why: "an alarm at night is read in the morning",
         remedy: "a drill",
         maps: &["CISA Automation"],
-        check: |_| undecided(format!("no drill is on record; {NEEDS_GATE}")),
+        check: |facts| gate::by(facts, drills::termination),
     },
     Control {
         id: "S4-06",
@@ -104,7 +103,7 @@ pub(super) const CONTROLS: &[Control] = &[
         why: "alarms that nobody reads",
         remedy: "tune them",
         maps: &["CISA Visibility"],
-        check: |_| undecided(format!("baselines are not known; {NEEDS_GATE}")),
+        check: |facts| gate::by(facts, drills::baselines),
     },
     Control {
         id: "S4-10",
@@ -159,6 +158,6 @@ pub(super) const CONTROLS: &[Control] = &[
         why: "protection wears out unseen",
         remedy: "a schedule",
         maps: &["CISA Visibility"],
-        check: |_| undecided("no record of such trials is read"),
+        check: drills::simulations,
     },
 ];

@@ -247,11 +247,14 @@ pub(super) fn rotation(facts: &Facts<'_>) -> Judged {
         .mend(|| Fix::text("log in at a gate: kubestile login")))
 }
 
-/// S1-16
+/// S1-16: by what a person is told from all others, and whether anybody was in two places at once.
 pub(super) fn one_person(facts: &Facts<'_>) -> Judged {
-    let traffic = traffic(facts)?;
-    let mut evidence = Vec::new();
-    for who in direct(traffic) {
+    let uids = super::authentication::reassigned(facts);
+    let mut evidence = uids.as_ref().map_or_else(|_| Vec::new(), Clone::clone);
+    let names = evidence.len();
+    let log = traffic(facts);
+    let known = log.as_ref().ok();
+    for who in known.into_iter().flat_map(|t| direct(t)) {
         let places: Vec<_> = who
             .places
             .iter()
@@ -266,21 +269,33 @@ pub(super) fn one_person(facts: &Facts<'_>) -> Judged {
             evidence.push(seen(who, "sourceIPs", text));
         }
     }
+    if !evidence.is_empty() {
+        let span = known.map_or_else(String::new, |t| format!("; {}", t.span()));
+        let summary = match (names, evidence.len() - names) {
+            (_, 0) => "a name that is given to somebody else is the same person here".to_owned(),
+            (0, n) => format!("{n} people were in two places at once{span}"),
+            (_, n) => format!("names have no uid, and {n} people were in two places at once{span}"),
+        };
+        let certain = match names {
+            0 => known.map_or(100, |t| sure(t)),
+            _ => 90,
+        };
+        return Ok(Verdict::fail(summary)
+            .because(evidence)
+            .sure(certain)
+            .mend(|| {
+                Fix::text("a name for each person and pipeline; claimMappings.uid: {claim: sub}")
+            }));
+    }
+    let traffic = log?;
     if direct(traffic).next().is_none() {
         return undecided(format!(
             "nobody came to the API server by themselves; {}",
             traffic.span()
         ));
     }
-    if evidence.is_empty() {
-        return pass(traffic, "nobody was in two places at once");
-    }
-    let verdict = Verdict::of(evidence, "", |n| {
-        format!("{n} people were in two places at once; {}", traffic.span())
-    });
-    Ok(verdict
-        .sure(sure(traffic))
-        .mend(|| Fix::text("a name for each person and pipeline")))
+    let _mapped = uids?;
+    pass(traffic, "nobody was in two places at once")
 }
 
 /// S2-21

@@ -13,7 +13,7 @@ use kubestile_rbac::least::template;
 use kubestile_rbac::{Attributes, ResourceTarget, Target as Judged};
 
 use super::event::{Event, Target, Who};
-use super::{Overflow, Read, Subject, Traffic, Use};
+use super::{Overflow, Read, Subject, Traffic, Trials, Use};
 use accounts::{Account, Room};
 
 /// Subjects that are kept.
@@ -33,6 +33,10 @@ const GROUPS: usize = 200;
 const HOURS: usize = 90_000;
 /// The longest name that is kept whole; Kubernetes allows 253 bytes.
 const LONGEST: usize = 1024;
+
+/// What Stratus Red Team calls itself (`useragent.StratusUserAgentPrefix` of DataDog/stratus-red-team), and what its
+/// namespaces begin with.
+const TRIAL: &str = "stratus-red-team";
 
 /// The gate's own account.
 const GATE: &str = "system:serviceaccount:kubestile-system:kubestile-gate";
@@ -72,6 +76,7 @@ pub struct Fold {
     unauthenticated: u64,
     of_nodes: u64,
     overflow: Overflow,
+    trials: Trials,
 }
 
 /// What became of a request.
@@ -106,6 +111,7 @@ impl Fold {
         }
         self.requests += 1;
         self.at(event.at);
+        self.trial(event);
         let outcome = outcome(event);
         if outcome == Outcome::Unauthenticated || event.user.name.is_empty() {
             self.unauthenticated += 1;
@@ -145,6 +151,19 @@ impl Fold {
         let hour = at.map(|at| at.div_euclid(3_600_000_000));
         if self.hours.len() < HOURS {
             self.hours.extend(hour);
+        }
+    }
+
+    /// Counts an attack that is one for trial.
+    fn trial(&mut self, event: &Event<'_>) {
+        let placed = matches!(event.target, Target::Resource { namespace, .. } if namespace.starts_with(TRIAL));
+        if placed || event.agent.starts_with(TRIAL) {
+            let at = event.at.map(Timestamp::from_micros);
+            self.trials.join(Trials {
+                requests: 1,
+                first: at,
+                last: at,
+            });
         }
     }
 
@@ -204,6 +223,7 @@ impl Fold {
         if is_alone {
             self.requests += 1;
             self.at(event.at);
+            self.trial(event);
         }
         if !self.knows(&event.user, event.at) {
             return;
@@ -360,6 +380,7 @@ impl Fold {
         self.overflow.of_uses += other.overflow.of_uses;
         self.overflow.of_credentials += other.overflow.of_credentials;
         self.overflow.unchecked += other.overflow.unchecked;
+        self.trials.join(other.trials);
         for (name, account) in other.subjects {
             if !self.subjects.contains_key(&name) && self.subjects.len() >= SUBJECTS {
                 self.overflow.of_subjects += account.requests;
@@ -391,6 +412,7 @@ impl Fold {
             of_nodes: self.of_nodes,
             with_gate_log: self.options.of_gate.is_some(),
             overflow: self.overflow,
+            trials: self.trials,
             subjects,
         }
     }

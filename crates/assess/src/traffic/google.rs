@@ -3,6 +3,9 @@
 //! The method's name has the API group backwards (`io.k8s.authorization.rbac.v1.clusterroles.list`), so the group
 //! is taken from the resource's name (`rbac.authorization.k8s.io/v1/clusterroles`), and verb and sub-resource
 //! from the method. Groups of the user are not written there.
+//!
+//! Who impersonates is `principalEmail`, who is impersonated `authoritySelector` (google.cloud.audit,
+//! `AuthenticationInfo`; an entry of a proxy that impersonates is in kyma-project/kyma#2811).
 
 use serde::Deserialize;
 
@@ -31,7 +34,7 @@ pub(super) struct Payload<'a> {
 struct Authentication<'a> {
     #[serde(borrow)]
     principal_email: Text<'a>,
-    /// Whom the caller chose to be.
+    /// Whom the caller chose to be (`Impersonate-User`).
     #[serde(borrow)]
     authority_selector: Text<'a>,
 }

@@ -6,7 +6,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use kubestile_assess::snapshot::{ApiServer, ConfigFile, ControlPlane, Distribution, Source, Why};
 use serde_json::Value;
 
-use super::{absent, get};
+use super::{absent, get, k3s};
 use crate::upstream::Upstream;
 
 /// No manifest or configuration file is larger.
@@ -26,19 +26,25 @@ pub(super) async fn collect(
     };
     let read = |flag: &str| match &server {
         Source::Known(server) => place.read(server, flag),
-        Source::Absent(absence) => Source::Absent(absence.clone()),
+        Source::Absent(absence) => Found {
+            file: Source::Absent(absence.clone()),
+            raw: None,
+        },
     };
-    let mut plane = ControlPlane {
-        authentication: read("authentication-config"),
-        authorization: read("authorization-config"),
-        audit_policy: read("audit-policy-file"),
+    let mut authentication = read("authentication-config");
+    let mut authorization = read("authorization-config");
+    if probes && (authentication.raw.is_some() || authorization.raw.is_some()) {
+        let metrics = metrics(upstream).await.unwrap_or_default();
+        authentication.prove(&metrics, "authentication");
+        authorization.prove(&metrics, "authorization");
+    }
+    ControlPlane {
+        authentication: authentication.file,
+        authorization: authorization.file,
+        audit_policy: read("audit-policy-file").file,
         directory: place.root(&server),
         api_server: server,
-    };
-    if probes {
-        prove(upstream, &mut plane).await;
     }
-    plane
 }
 
 /// Where the files that flags name can be read.
@@ -50,10 +56,57 @@ enum Files {
     Directory(PathBuf),
 }
 
-/// A file as it was read, with its hash for the proof.
+/// A file as it was read.
 struct Raw {
     text: String,
     place: String,
+}
+
+/// A configuration file, and what it was read from, for the proof that it is the one in use.
+struct Found {
+    file: Source<ConfigFile>,
+    raw: Option<Raw>,
+}
+
+impl Found {
+    /// With what the live server reports of the file that it uses. Another file than that says nothing about the
+    /// server, and is dropped, so that whatever rests on it is unknown: it was changed a moment ago, it was never
+    /// taken because it is not valid, or it is of another server. Without a report the file stays unproved.
+    fn prove(&mut self, metrics: &str, what: &str) {
+        let Some(raw) = &self.raw else { return };
+        let metric = format!("apiserver_{what}_config_controller_last_config_info");
+        match is_live(metrics, &metric, &raw.text) {
+            Some(true) => {
+                if let Some(file) = self.file.known_mut() {
+                    file.proved = true;
+                }
+            }
+            Some(false) => {
+                let text = another(&raw.place, metrics, what);
+                self.file = Source::absent(Why::Failed, text);
+            }
+            None => {}
+        }
+    }
+}
+
+/// That the file in a place is not the one in use, and what to do about it.
+fn another(place: &str, metrics: &str, what: &str) -> String {
+    let failed = format!("apiserver_{what}_config_controller_automatic_reloads_total{{");
+    let failures = metrics
+        .lines()
+        .filter(|l| l.starts_with(&failed) && l.contains("status=\"failure\""))
+        .filter_map(|l| l.rsplit(' ').next()?.parse::<f64>().ok())
+        .sum::<f64>();
+    let refused = match failures > 0.0 {
+        true => {
+            "the server has refused a changed file since it started, and goes on with its last good one"
+        }
+        false => "the server has not read it yet, or it is another server's",
+    };
+    format!(
+        "`{place}` is not the file that the API server uses, by the hash in its metrics: {refused}; see its log for `{what} config`, mend the file (a changed one is read within a minute), and assess again"
+    )
 }
 
 /// Where kubeadm keeps the control plane's files.
@@ -73,18 +126,27 @@ impl Files {
         }
     }
 
-    fn read(&self, server: &ApiServer, flag: &str) -> Source<ConfigFile> {
+    fn read(&self, server: &ApiServer, flag: &str) -> Found {
         let Some(value) = server.value(flag) else {
-            return Source::absent(Why::Unsupported, format!("--{flag} is not set"));
+            return Found {
+                file: Source::absent(Why::Unsupported, format!("--{flag} is not set")),
+                raw: None,
+            };
         };
         match self.raw(Path::new(value)) {
-            Ok(raw) => config_of(&raw),
-            Err(reason) => Source::absent(
-                Why::Hidden,
-                format!(
-                    "--{flag} names `{value}`, which {reason}: give its directory with --control-plane-dir"
+            Ok(raw) => Found {
+                file: config_of(&raw),
+                raw: Some(raw),
+            },
+            Err(reason) => Found {
+                file: Source::absent(
+                    Why::Hidden,
+                    format!(
+                        "--{flag} names `{value}`, which {reason}: give its directory with --control-plane-dir"
+                    ),
                 ),
-            ),
+                raw: None,
+            },
         }
     }
 
@@ -133,8 +195,12 @@ fn text(path: &Path) -> std::io::Result<String> {
     use std::io::Read as _;
     let mut text = String::new();
     let file = std::fs::File::open(path)?;
-    file.take(LIMIT).read_to_string(&mut text)?;
-    Ok(text)
+    file.take(LIMIT + 1).read_to_string(&mut text)?;
+    match u64::try_from(text.len()).is_ok_and(|n| n <= LIMIT) {
+        true => Ok(text),
+        // Half a file would be another one.
+        false => Err(std::io::ErrorKind::FileTooLarge.into()),
+    }
 }
 
 fn from_directory(dir: &Path) -> Source<ApiServer> {
@@ -188,6 +254,16 @@ async fn live(upstream: &Upstream, distribution: Distribution) -> (Source<ApiSer
     }
     if let Some(server) = process_here(upstream) {
         return (Source::Known(server), Files::Here);
+    }
+    if distribution == Distribution::K3s
+        && let Some(server) = k3s::api_server(upstream).await
+    {
+        // Its files are read if this is one of its servers.
+        let place = match Path::new(k3s::SERVER).is_dir() {
+            true => Files::Here,
+            false => Files::Nowhere,
+        };
+        return (server, place);
     }
     let unseen = match pods {
         Err(error) => absent(&error, "list pods in kube-system"),
@@ -287,33 +363,6 @@ async fn metrics(upstream: &Upstream) -> Option<String> {
     answer.status.is_success().then_some(text)
 }
 
-/// Marks the files whose hash the live server reports as the one it uses.
-async fn prove(upstream: &Upstream, plane: &mut ControlPlane) {
-    let files = [
-        (
-            &mut plane.authentication,
-            "apiserver_authentication_config_controller_last_config_info",
-        ),
-        (
-            &mut plane.authorization,
-            "apiserver_authorization_config_controller_last_config_info",
-        ),
-    ];
-    if files.iter().all(|(file, _)| file.known().is_none()) {
-        return;
-    }
-    let Some(metrics) = metrics(upstream).await else {
-        return;
-    };
-    for (file, metric) in files {
-        if let Some(file) = file.known_mut()
-            && let Ok(raw) = text(Path::new(&file.place))
-        {
-            file.proved = is_live(&metrics, metric, &raw) == Some(true);
-        }
-    }
-}
-
 /// Lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
@@ -344,5 +393,47 @@ mod tests {
             None
         );
         assert_eq!(is_live("", metric, text), None);
+    }
+
+    #[test]
+    fn a_file_that_is_not_in_use_decides_nothing() {
+        let found = |text: &str| {
+            let raw = Raw {
+                text: text.to_owned(),
+                place: "/etc/kubernetes/authentication.yaml".to_owned(),
+            };
+            Found {
+                file: config_of(&raw),
+                raw: Some(raw),
+            }
+        };
+        let used = "kind: AuthenticationConfiguration\n";
+        let hash = hex(digest(&SHA256, used.as_bytes()).as_ref());
+        let head = "apiserver_authentication_config_controller";
+        let metrics = format!("{head}_last_config_info{{hash=\"sha256:{hash}\"}} 1\n");
+
+        let mut same = found(used);
+        same.prove(&metrics, "authentication");
+        assert!(same.file.known().unwrap().proved);
+
+        let mut other = found("kind: AuthenticationConfiguration\njwt: []\n");
+        other.prove(&metrics, "authentication");
+        let absence = other.file.get().unwrap_err();
+        assert!(absence.text.contains("is not the file"), "{absence}");
+        assert!(absence.text.contains("not read it yet"), "{absence}");
+
+        // Also one that is no YAML at all.
+        let refused = format!(
+            "{metrics}{head}_automatic_reloads_total{{apiserver_id_hash=\"sha256:0\",status=\"failure\"}} 2\n"
+        );
+        let mut broken = found("{");
+        broken.prove(&refused, "authentication");
+        let absence = broken.file.get().unwrap_err();
+        assert!(absence.text.contains("refused"), "{absence}");
+
+        // A server that reports nothing proves nothing and disproves nothing.
+        let mut unsaid = found("kind: x\n");
+        unsaid.prove("", "authentication");
+        assert!(!unsaid.file.known().unwrap().proved);
     }
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 /// What is listed, by API group.
 const LISTED: &[(&str, &[&str])] = &[
-    ("", &["namespaces", "serviceaccounts"]),
+    ("", &["namespaces", "nodes", "serviceaccounts"]),
     (
         "rbac.authorization.k8s.io",
         &[
@@ -75,12 +75,15 @@ fn objects() -> Vec<Value> {
             "metadata": meta(NAME),
             "rules": rules,
         }),
-        // The API server's flags stand in its mirror pod.
+        // The API server's flags stand in its mirror pod, AWS's identities in a ConfigMap.
         json!({
             "apiVersion": "rbac.authorization.k8s.io/v1",
             "kind": "Role",
             "metadata": { "name": NAME, "namespace": "kube-system" },
-            "rules": [rule("", &["pods"], &["list"])],
+            "rules": [
+                rule("", &["pods"], &["list"]),
+                json!({ "apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["aws-auth"], "verbs": ["get"] }),
+            ],
         }),
     ]
 }

@@ -1,6 +1,7 @@
 //! What audit logs show of things that should have ended: credentials beyond the law, rights that nobody uses, and
 //! access that somebody made and left behind.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -341,6 +342,8 @@ pub(in crate::check) fn left_behind(facts: &Facts<'_>) -> Judged {
     let now = facts.snapshot.taken;
     let (mut made, mut tokens) = (0_u32, 0_u32);
     let mut left = Vec::new();
+    // By resource, and of each by namespace and name: a log can have very many of them.
+    let mut there: BTreeMap<&str, Found<'_>> = BTreeMap::new();
     for who in traffic.subjects.iter().filter(|s| s.kind() == Kind::Person) {
         for used in who
             .uses
@@ -354,9 +357,11 @@ pub(in crate::check) fn left_behind(facts: &Facts<'_>) -> Judged {
                 tokens += 1;
                 continue;
             }
-            let Some((kind, all)) = giving_access(facts, &target.resource)? else {
-                continue;
+            let found = match there.entry(&target.resource) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(giving_access(facts, &target.resource)?),
             };
+            let Some((kind, all)) = found else { continue };
             // Of Secrets, only those with tokens are known.
             made += u32::from(target.resource != "secrets");
             // A session of 12 hours is over for whatever is older.
@@ -364,8 +369,8 @@ pub(in crate::check) fn left_behind(facts: &Facts<'_>) -> Judged {
                 let at = m.creation_timestamp.as_deref().and_then(instant);
                 at.is_some_and(|at| now.as_secs() - at.as_secs() > OLDEST)
             };
-            let named = |m: &&&Meta| m.name == target.name && m.namespace == target.namespace;
-            if let Some(meta) = all.iter().find(named).filter(|m| old(m)) {
+            let name = (target.namespace.as_str(), target.name.as_str());
+            if let Some(meta) = all.get(&name).filter(|m| old(m)) {
                 let object = ObjectRef::new(kind, &meta.namespace, &meta.name);
                 let text = format!("{} made it, and it outlived the session", who.name);
                 left.push((
@@ -405,7 +410,8 @@ pub(in crate::check) fn left_behind(facts: &Facts<'_>) -> Judged {
     }
 }
 
-type Found<'a> = Option<(&'static str, Vec<&'a Meta>)>;
+/// What kind of thing it is, and all of it by namespace and name.
+type Found<'a> = Option<(&'static str, BTreeMap<(&'a str, &'a str), &'a Meta>)>;
 
 /// What of this resource there is now, if it is one that gives access.
 fn giving_access<'a>(
@@ -414,7 +420,7 @@ fn giving_access<'a>(
 ) -> Result<Found<'a>, crate::verdict::Undecided> {
     let snapshot = facts.snapshot;
     let rbac = &snapshot.rbac;
-    Ok(Some(match resource {
+    let (kind, all): (_, Vec<&Meta>) = match resource {
         "rolebindings" => (
             "rolebinding",
             rbac.role_bindings
@@ -445,5 +451,9 @@ fn giving_access<'a>(
                 .collect(),
         ),
         _ => return Ok(None),
-    }))
+    };
+    let named = all
+        .into_iter()
+        .map(|m| ((m.namespace.as_str(), m.name.as_str()), m));
+    Ok(Some((kind, named.collect())))
 }
