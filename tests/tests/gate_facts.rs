@@ -93,7 +93,7 @@ fn from_elsewhere(gate: &Gate, sam: &Person, ana: &Person) {
 /// What the finding says is put where it says, and taken away again.
 fn a_policy_turns_it(gate: &Gate, sam: &Person, policies: &Path, saved: &Path, held: &Value) {
     let line = held["fix"]["changes"][0]["command"].as_str().unwrap();
-    let (file, policy) = line.split_once(": ").unwrap();
+    let (_, file) = line.split_once(" > POLICIES/").unwrap();
     let place = gate.dir();
     let place = place.to_str().unwrap();
     let plan = [
@@ -107,7 +107,10 @@ fn a_policy_turns_it(gate: &Gate, sam: &Person, policies: &Path, saved: &Path, h
     assert_eq!(foreseen.unwrap()["flips"].to_string(), r#"["S4-03"]"#);
     let open = plan["whyOpen"]["S4-04"].as_str().unwrap();
     assert!(open.contains("no score"), "{open}");
-    std::fs::write(policies.join(file), policy).unwrap();
+    let written = Command::new("sh")
+        .args(["-c", &line.replace("POLICIES", policies.to_str().unwrap())])
+        .status();
+    assert!(written.unwrap().success(), "{line}");
     let after = policies.join("after.json");
     let turned = |to: &str| {
         eventually("the policies are in force", || {

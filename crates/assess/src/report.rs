@@ -1,10 +1,13 @@
 //! One assessment, told to different readers.
 
+mod command;
 pub mod html;
 pub mod junit;
 pub mod ocsf;
 pub mod sarif;
 pub mod terminal;
+
+pub use command::command;
 
 use crate::score::{Assessment, Finding};
 use crate::snapshot::Distribution;
@@ -49,7 +52,8 @@ fn kind_of(assessment: &Assessment) -> String {
     }
 }
 
-/// Text for XML and HTML, also in attributes; what XML 1.0 cannot say at all becomes U+FFFD.
+/// Text for XML and HTML, also in attributes; what XML 1.0 cannot say at all becomes U+FFFD. What would reorder the words
+/// around it is made visible (Unicode TR 36).
 fn markup(text: &str) -> String {
     let mut safe = String::with_capacity(text.len() + 16);
     for c in text.chars() {
@@ -60,6 +64,9 @@ fn markup(text: &str) -> String {
             '"' => safe.push_str("&quot;"),
             '\'' => safe.push_str("&#39;"),
             '\n' | '\t' => safe.push(c),
+            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                safe.extend(c.escape_unicode());
+            }
             c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => safe.push('\u{fffd}'),
             c => safe.push(c),
         }

@@ -29,8 +29,8 @@ pub use machine::{
     UserEntry,
 };
 pub use objects::{
-    Binding, Csr, CsrCondition, CsrSpec, CsrStatus, DRILLED, Engine, MatchResources, Meta,
-    NamedRules, Namespace, ObjectRef, Operations, Policy, PolicyBinding, PolicyBindingSpec,
+    Binding, Csr, CsrCondition, CsrSpec, CsrStatus, DRILL_DAYS, DRILLED, Engine, MatchResources,
+    Meta, NamedRules, Namespace, ObjectRef, Operations, Policy, PolicyBinding, PolicyBindingSpec,
     PolicySpec, Role, RoleRef, SecretMeta, Selector, ServiceAccount, Subject, Webhook,
     WebhookConfiguration, WebhookKind,
 };

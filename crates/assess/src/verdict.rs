@@ -204,6 +204,14 @@ pub enum Change {
 }
 
 impl Change {
+    /// Whether a shell runs its command as it stands. A new object has to be in a file first, and a flag is no command.
+    pub const fn runs(&self) -> bool {
+        match self {
+            Self::Delete(_) | Self::Patch { .. } | Self::Label { .. } | Self::Command(_) => true,
+            Self::Apply { .. } | Self::Flag { .. } | Self::File { .. } => false,
+        }
+    }
+
     /// The command that makes it.
     pub fn command(&self) -> String {
         match self {

@@ -9,7 +9,7 @@
     reason = "a test, and its table is what it is for"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use kubestile_assess::exception::Exceptions;
@@ -570,6 +570,114 @@ fn a_stock_name_with_another_subject_or_role_is_a_finding() {
             "{name}: another subject"
         );
     }
+}
+
+/// The words of a command as a POSIX shell splits them; none if a quote stays open. Operators stay words.
+fn shell(command: &str) -> Option<Vec<String>> {
+    let (mut words, mut word, mut quoted) = (Vec::new(), None::<String>, false);
+    let mut chars = command.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\'' => {
+                quoted = !quoted;
+                word.get_or_insert_default();
+            }
+            '\\' if !quoted => word.get_or_insert_default().push(chars.next()?),
+            ' ' if !quoted => words.extend(word.take()),
+            c => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    (!quoted).then_some(words)
+}
+
+/// Whether a reader may paste it into a shell: a program that is known, with what that program takes.
+fn can_be_run(command: &str) -> bool {
+    let Some(words) = shell(command) else {
+        return false;
+    };
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["kubectl", "delete" | "edit", kind, name] => !kind.is_empty() && !name.is_empty(),
+        ["kubectl", "delete" | "edit", _, _, "-n", namespace] => !namespace.is_empty(),
+        ["kubectl", "label", "--overwrite", _, _, label, ..] => label.contains('='),
+        ["kubectl", "patch", _, name, more @ ..] => {
+            let patch = match more {
+                ["-n", _, "--type=json" | "--type=merge", "-p", patch]
+                | ["--type=json" | "--type=merge", "-p", patch] => patch,
+                _ => return false,
+            };
+            !name.is_empty() && serde_json::from_str::<Value>(patch).is_ok()
+        }
+        [
+            "kubectl",
+            "config",
+            "--kubeconfig",
+            file,
+            "delete-user",
+            user,
+        ] => !file.is_empty() && !user.is_empty(),
+        ["kubectl", "get", "secrets", "-A", "--field-selector", _] => true,
+        ["kubectl", "config", "set-cluster", ..] => true,
+        ["chmod", mode, path] => *mode == "600" && !path.is_empty(),
+        ["chmod", "-R", "go-w", "POLICIES"] => true,
+        ["sudoedit", path] => path.starts_with('/'),
+        ["${EDITOR:-vi}", path] => !path.is_empty(),
+        ["printf", r"%s\n", .., ">" | ">>", to] => {
+            to.starts_with("POLICIES/") || to.ends_with("kuberc")
+        }
+        ["kubeadm", "kubeconfig", "user", ..]
+        | ["sudo", "iptables", ..]
+        | ["aws", "eks", "update-cluster-config", ..]
+        | ["gcloud", "container", "clusters", "update", ..]
+        | ["az", "aks", "update", ..] => true,
+        ["kubestile", ..] => true,
+        _ => false,
+    }
+}
+
+/// The commands of our own are in `testdata/commands.txt`, which `crates/cli` parses by the program's definitions.
+/// `UPDATE=1 cargo test --workspace --test corpus` writes it anew.
+#[test]
+fn each_of_the_first_findings_says_where_it_is_and_the_one_command_to_run() {
+    let mut ours = BTreeSet::new();
+    let mut wrong = BTreeSet::new();
+    for case in cases().iter().filter(|c| c.expected == Outcome::Fail) {
+        let assessment = judged(&case.snapshot);
+        for finding in report::first(&assessment, report::FIRST) {
+            let place = finding.verdict.evidence.first().map(|e| e.place());
+            if place.is_none_or(|p| p.trim().is_empty()) {
+                wrong.insert(format!("{} has no place: {}", finding.control, case.name));
+            }
+            if report::command(finding).starts_with("kubestile advance plan") {
+                wrong.insert(format!("{} has no command of its own", finding.control));
+            }
+        }
+        for finding in assessment.failures() {
+            let command = report::command(finding);
+            if !can_be_run(&command) || command.contains('\n') {
+                wrong.insert(format!("{}: `{command}`", finding.control));
+            }
+            let changes = finding.verdict.fix.iter().flat_map(|f| &f.changes);
+            for change in changes.filter(|c| c.runs()) {
+                let command = change.command();
+                if !can_be_run(&command) {
+                    wrong.insert(format!("{}: `{command}`", finding.control));
+                }
+            }
+            if command.starts_with("kubestile ") {
+                ours.insert(command);
+            }
+        }
+    }
+    let wrong: Vec<String> = wrong.into_iter().collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let text: String = ours.iter().map(|c| format!("{c}\n")).collect();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/commands.txt");
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(path).unwrap(), text);
 }
 
 #[test]

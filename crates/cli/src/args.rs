@@ -7,6 +7,7 @@ pub(crate) mod assess;
 pub(crate) mod audit;
 pub(crate) mod break_glass;
 pub(crate) mod client;
+mod codes;
 pub(crate) mod policy;
 pub(crate) mod rbac;
 pub(crate) mod server;
@@ -181,7 +182,7 @@ const PLUGIN: &str = "kubectl-stile";
 /// are `kubectl stile`.
 pub(crate) fn command(args: &[OsString]) -> clap::Command {
     let name = args.first().map(Path::new).and_then(Path::file_name);
-    let command = Cli::command();
+    let command = codes::document(Cli::command());
     if name.is_some_and(|name| name == PLUGIN) {
         return command.name(PLUGIN).bin_name("kubectl stile");
     }
@@ -226,6 +227,30 @@ mod tests {
         command.build();
         for sub in command.get_subcommands() {
             check(sub, "kubestile");
+        }
+    }
+
+    /// What reports tell people to run, as the assessor's tests collect it, and what stands in capitals filled in.
+    #[test]
+    fn every_command_that_an_assessment_shows_is_one_of_ours() {
+        let all = include_str!("../../assess/testdata/commands.txt");
+        assert!(all.lines().count() > 10);
+        for line in all.lines() {
+            // A reason at the end, in quotes, is one word.
+            let line = match line.split_once('\'') {
+                Some((before, _)) => format!("{before}text"),
+                None => line.to_owned(),
+            };
+            let words = line.split(' ').map(|word| match word {
+                "URL" => "https://gate.example.com",
+                "CODE" => "7K2P-9QXD-M4TC",
+                "GRANT" | "g-1" => "G-7K2P-9QXD-M4TC",
+                "NAME" => "name",
+                word => word,
+            });
+            if let Err(error) = command(&[]).try_get_matches_from(words) {
+                panic!("`{line}`: {error}");
+            }
         }
     }
 

@@ -196,6 +196,22 @@ fn colour() -> bool {
     may_colour() && io::stderr().is_terminal()
 }
 
+/// Columns that sentences on stdout may fill: those of the terminal, within what is good to read; 80 elsewhere.
+pub(crate) fn width() -> usize {
+    let out = io::stdout();
+    if !out.is_terminal() {
+        return WIDTH;
+    }
+    let columns = rustix::termios::tcgetwinsize(&out).map_or(0, |size| usize::from(size.ws_col));
+    match columns {
+        // A terminal that does not say.
+        0 => WIDTH,
+        n => n.clamp(60, 120),
+    }
+}
+
+const WIDTH: usize = 80;
+
 /// Whether stdout may be coloured.
 pub(crate) fn colour_of_stdout() -> bool {
     may_colour() && io::stdout().is_terminal()

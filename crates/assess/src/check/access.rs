@@ -509,6 +509,13 @@ pub(super) fn legacy_tokens(facts: &Facts<'_>) -> Judged {
         ));
         changes.push(Change::Delete(object));
     }
+    if changes.is_empty() && !in_log.is_empty() {
+        // The log says that one is used, and not which Secret it is.
+        changes.push(Change::Command(
+            "kubectl get secrets -A --field-selector type=kubernetes.io/service-account-token"
+                .to_owned(),
+        ));
+    }
     evidence.extend(in_log);
     let pass = match tokens().count() {
         0 => "there is no token without an end".to_owned(),

@@ -7,15 +7,13 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::facts::{Facts, Gives as _, Who};
-use crate::snapshot::{DRILLED, Gate, GrantFault};
-use crate::verdict::{Change, Class, Evidence, Fix, Judged, Outcome, Verdict, undecided};
+use crate::snapshot::{DRILL_DAYS, DRILLED, Gate, GrantFault};
+use crate::verdict::{Change, Class, Evidence, Fix, Judged, Outcome, Verdict, quoted, undecided};
 
 use super::NEEDS_GATE;
 
 /// How late a stream or a grant may end, in seconds.
 const LATE: i64 = 60;
-/// Days after which a way in must be tried again.
-const DRILL_DAYS: i64 = 90;
 /// The binding of a sealed way in.
 const SEALED: &str = "kubestile-break-glass";
 /// How sure a gate's own word from elsewhere makes, in percent.
@@ -102,12 +100,12 @@ fn command(text: &str, command: &str) -> Fix {
 
 /// A policy for a file in a directory that the gate's configuration names under `policies.directories`.
 fn policy(text: &str, id: &str, more: &str, body: &str) -> Fix {
-    let line = format!("{id}.cedar: @id(\"{id}\") @reason(\"{text}\"){more} {body}");
+    let line = format!("@id(\"{id}\") @reason(\"{text}\"){more} {body}");
     command(
         &format!(
-            "{text}: put this into a directory of the gate's `policies.directories` (or of `kubestile up --policies DIR`); it is in force at once"
+            "{text}: POLICIES is a directory of the gate's `policies.directories` (or of `kubestile up --policies DIR`); it is in force at once"
         ),
-        &line,
+        &format!("printf '%s\\n' {} > POLICIES/{id}.cedar", quoted(&line)),
     )
 }
 
@@ -211,7 +209,12 @@ pub(super) fn invocations(facts: &Facts<'_>) -> Judged {
         false => Verdict::fail("requests of kubectl do not say to which command they belong"),
     }
     .seen(seen("log", text))
-    .mend(|| Fix::text("let nothing between kubectl and the gate take Kubectl-Session and Kubectl-Command away")))
+    .mend(|| {
+        command(
+            "let nothing between kubectl and the gate take Kubectl-Session and Kubectl-Command away; to see whose are missing",
+            "kubestile audit search --since 1h -o wide",
+        )
+    }))
 }
 
 /// S3-17
@@ -224,7 +227,12 @@ pub(super) fn recordings(facts: &Facts<'_>) -> Judged {
                 "logged with command, bytes and duration; what passes is not kept",
             ))
             .mend(|| {
-                Fix::text("forbid exec and attach by policy where what is typed must be known")
+                policy(
+                    "what is typed in pods must be known",
+                    "streams-must-be-known",
+                    "",
+                    "forbid (principal, action in [Action::\"exec\", Action::\"attach\"], resource);",
+                )
             })),
         None => undecided(format!("recordings are not known; {NEEDS_GATE}")),
     }
@@ -243,7 +251,7 @@ pub(super) fn streams(facts: &Facts<'_>) -> Judged {
             .sure(90)),
         _ => Ok(Verdict::fail("open streams are judged again too seldom")
             .seen(seen("streams", text))
-            .mend(|| Fix::text("run a gate that judges them each minute"))),
+            .mend(|| command("run a gate that judges them each minute", "kubestile up"))),
     }
 }
 
@@ -299,8 +307,11 @@ pub(super) fn explained(facts: &Facts<'_>) -> Judged {
             format!("{n} grant(s) lack a ticket, an approver or an early end")
         })
         .mend(|| {
-            Fix::text(
-                "forbid such grants by policy: context.ticket, context.approval, resource.duration",
+            policy(
+                "a grant needs a ticket and an approver, and ends within 8 h",
+                "grants-have-ticket-and-end",
+                " @satisfy(\"approval\")",
+                "forbid (principal, action == Action::\"ask\", resource) unless { context.ticket && context.approval && resource.duration <= 28800 };",
             )
         }),
     )
@@ -383,7 +394,12 @@ pub(super) fn scores(facts: &Facts<'_>) -> Judged {
                     "each carries the class of its request (R0 to R5) only",
                 ))
                 .mend(|| {
-                    Fix::text("until there is one, hold by context.risk and context.sessionAge")
+                    policy(
+                        "until there is a score, what is risky needs an approval once the session is an hour old",
+                        "risk-needs-approval",
+                        " @satisfy(\"approval\")",
+                        "forbid (principal, action, resource) when { context.risk >= 3 && context.sessionAge > 3600 } unless { context.approval };",
+                    )
                 }),
         ),
         None => undecided(format!("risk scores are not known; {NEEDS_GATE}")),
@@ -407,7 +423,7 @@ pub(super) fn on_time(facts: &Facts<'_>) -> Judged {
             .sure(80)),
         _ => Ok(Verdict::fail("a stream may outlive its grant")
             .seen(seen("streams", text))
-            .mend(|| Fix::text("run a gate that judges them each minute"))),
+            .mend(|| command("run a gate that judges them each minute", "kubestile up"))),
     }
 }
 
@@ -428,7 +444,16 @@ pub(super) fn bound_to_runs(facts: &Facts<'_>) -> Judged {
             format!("{n} grant(s) of pipelines can be used by any run")
         })
         .sure(80)
-        .mend(|| Fix::text("take them back, and let each run ask for its own")),
+        .mend(|| {
+            let grant = gate.grants.unbound.first().map(|f| f.grant.as_str());
+            command(
+                "take them back, and let each run ask for its own",
+                &format!(
+                    "kubestile grants revoke {} --reason 'not bound to a run'",
+                    quoted(grant.unwrap_or("GRANT"))
+                ),
+            )
+        }),
     )
 }
 
@@ -512,7 +537,7 @@ pub(super) fn break_glass(facts: &Facts<'_>) -> Judged {
             ),
             false => command(
                 "review each use, and name a channel under `notifications`",
-                "kubestile grants review",
+                "kubestile grants review GRANT --note TEXT",
             ),
         })
     };
@@ -581,5 +606,10 @@ pub(super) fn policy_changes(facts: &Facts<'_>) -> Judged {
     );
     Ok(Verdict::fail("whoever writes to the policies' directory changes them alone")
         .seen(seen("policies", text))
-        .mend(|| Fix::text("keep the directory in version control with two reviewers, and let only a pipeline write to it")))
+        .mend(|| {
+            command(
+                "keep the directory in version control with two reviewers, and let only a pipeline write to it",
+                "chmod -R go-w POLICIES",
+            )
+        }))
 }

@@ -1,7 +1,7 @@
 //! What the kubeconfigs of this machine say about how people reach the cluster. They are one machine's:
 //! a pass here is no proof for everybody's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kubestile_core::Timestamp;
 
@@ -356,18 +356,28 @@ pub(super) fn exec_only(facts: &Facts<'_>) -> Judged {
 /// S1-07
 pub(super) fn plugin_allowlist(facts: &Facts<'_>) -> Judged {
     let Some(kuberc) = facts.snapshot.machine.kuberc.get()? else {
-        return Ok(Verdict::fail("there is no kuberc: kubectl runs any plugin that a kubeconfig names")
-            .seen(Evidence::named(
-                Class::Kubeconfig,
+        return Ok(Verdict::fail(
+            "there is no kuberc: kubectl runs any plugin that a kubeconfig names",
+        )
+        .seen(Evidence::named(
+            Class::Kubeconfig,
+            "~/.kube/kuberc",
+            "credentialPluginPolicy",
+            "there is no such file",
+        ))
+        .mend(|| {
+            let mut lines = vec![
+                "apiVersion: kubectl.config.k8s.io/v1beta1".to_owned(),
+                "kind: Preference".to_owned(),
+            ];
+            lines.extend(plugins(facts));
+            write_kuberc(
+                "say which plugins kubectl may run",
+                &lines,
+                ">",
                 "~/.kube/kuberc",
-                "credentialPluginPolicy",
-                "there is no such file",
-            ))
-            .mend(|| {
-                Fix::text(
-                    "write `~/.kube/kuberc` (kubectl.config.k8s.io/v1beta1) with credentialPluginPolicy: Allowlist",
-                )
-            }));
+            )
+        }));
     };
     let seen = |text: String| {
         Evidence::named(
@@ -384,7 +394,12 @@ pub(super) fn plugin_allowlist(facts: &Facts<'_>) -> Judged {
                 .seen(seen(
                     "Allowlist, without credentialPluginAllowlist".to_owned(),
                 ))
-                .mend(|| Fix::text("list your plugins, or set credentialPluginPolicy: DenyAll"))
+                .mend(|| {
+                    edit_kuberc(
+                        "list your plugins, or set credentialPluginPolicy: DenyAll",
+                        &kuberc.path,
+                    )
+                })
         }
         Some("Allowlist") => Verdict::pass("kubectl runs listed plugins only")
             .seen(seen(kuberc.plugin_allowlist.join(", ")))
@@ -394,8 +409,59 @@ pub(super) fn plugin_allowlist(facts: &Facts<'_>) -> Judged {
             .sure(ONE_MACHINE),
         other => Verdict::fail("kubectl runs any plugin that a kubeconfig names")
             .seen(seen(other.unwrap_or("it is not set").to_owned()))
-            .mend(|| Fix::text("set credentialPluginPolicy: Allowlist and list your plugins")),
+            .mend(|| match other {
+                None => write_kuberc(
+                    "say which plugins kubectl may run",
+                    &plugins(facts),
+                    ">>",
+                    &quoted(&kuberc.path),
+                ),
+                Some(_) => edit_kuberc(
+                    "set credentialPluginPolicy: Allowlist and list your plugins",
+                    &kuberc.path,
+                ),
+            }),
     })
+}
+
+fn write_kuberc(text: &str, lines: &[String], how: &str, path: &str) -> Fix {
+    let words: Vec<String> = lines.iter().map(|l| quoted(l)).collect();
+    let command = format!("printf '%s\\n' {} {how} {path}", words.join(" "));
+    Fix::changes(text, vec![Change::Command(command)])
+}
+
+fn edit_kuberc(text: &str, path: &str) -> Fix {
+    Fix::changes(
+        text,
+        vec![Change::Command(format!("${{EDITOR:-vi}} {}", quoted(path)))],
+    )
+}
+
+/// The lines of a kuberc that let kubectl run the plugins that kubeconfigs here name, and no others.
+fn plugins(facts: &Facts<'_>) -> Vec<String> {
+    let files = facts.snapshot.machine.kubeconfigs.known();
+    let users = files.into_iter().flatten().flat_map(|f| &f.users);
+    let names: BTreeSet<&str> = users
+        .flat_map(|u| &u.credentials)
+        .filter_map(|c| match c {
+            Credential::Exec(exec) => Some(exec.command.as_str()),
+            _ => None,
+        })
+        .collect();
+    if names.is_empty() {
+        return vec!["credentialPluginPolicy: DenyAll".to_owned()];
+    }
+    let mut lines = vec![
+        "credentialPluginPolicy: Allowlist".to_owned(),
+        "credentialPluginAllowlist:".to_owned(),
+    ];
+    // A JSON string is one of YAML, too.
+    lines.extend(
+        names
+            .iter()
+            .map(|n| format!("- command: {}", serde_json::Value::from(*n))),
+    );
+    lines
 }
 
 /// S1-08

@@ -19,7 +19,7 @@ use crate::facts::Facts;
 use crate::rightsize::atoms;
 use crate::snapshot::{Kubeconfig, UserEntry};
 use crate::traffic::{Kind, Subject, Traffic};
-use crate::verdict::{Class, Evidence, Fix, Judged, Undecided, Verdict, undecided};
+use crate::verdict::{Change, Class, Evidence, Fix, Judged, Undecided, Verdict, undecided};
 
 /// Slots of ten minutes with a credential in two places, from which on it is no move from one network to another.
 const OVERLAPS: u32 = 3;
@@ -207,7 +207,7 @@ pub(super) fn rotation(facts: &Facts<'_>) -> Judged {
                 evidence.len()
             ))
             .because(evidence)
-            .mend(|| Fix::text("log in at a gate: kubestile login")));
+            .mend(login));
         }
     };
     for who in direct(traffic) {
@@ -242,9 +242,16 @@ pub(super) fn rotation(facts: &Facts<'_>) -> Judged {
             )
         },
     );
-    Ok(verdict
-        .sure(sure(traffic))
-        .mend(|| Fix::text("log in at a gate: kubestile login")))
+    Ok(verdict.sure(sure(traffic)).mend(login))
+}
+
+fn login() -> Fix {
+    Fix::changes(
+        "log in at a gate",
+        vec![Change::Command(
+            "kubestile login URL --code CODE".to_owned(),
+        )],
+    )
 }
 
 /// S1-16: by what a person is told from all others, and whether anybody was in two places at once.
@@ -367,7 +374,12 @@ pub(super) fn unused(facts: &Facts<'_>) -> Judged {
     Ok(match excess <= UNUSED {
         true => Verdict::pass(text),
         false => Verdict::fail(text).because(evidence).mend(|| {
-            Fix::text("write roles from what is used: kubestile rbac rightsize --from audit.log")
+            Fix::changes(
+                "write roles from what is used",
+                vec![Change::Command(
+                    "kubestile rbac rightsize --from audit.log".to_owned(),
+                )],
+            )
         }),
     }
     .sure(sure(traffic)))
@@ -420,9 +432,14 @@ pub(super) fn job_functions(facts: &Facts<'_>) -> Judged {
     );
     Ok(match covered * 10 >= used.len() * 9 {
         true => Verdict::pass(text),
-        false => Verdict::fail(text)
-            .because(others)
-            .mend(|| Fix::text("see them: kubestile rbac mine --from audit.log")),
+        false => Verdict::fail(text).because(others).mend(|| {
+            Fix::changes(
+                "bind job functions that people share",
+                vec![Change::Command(
+                    "kubestile rbac mine --from audit.log".to_owned(),
+                )],
+            )
+        }),
     }
     .sure(sure(traffic)))
 }

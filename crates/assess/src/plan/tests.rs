@@ -109,7 +109,10 @@ fn what_somebody_does_at_the_gate_is_foreseen_and_named() {
         let found = found.unwrap();
         assert_eq!(found.flips, [control], "{found:?}");
         assert!(
-            found.commands.iter().any(|c| c.contains(".cedar: @id(")),
+            found
+                .commands
+                .iter()
+                .any(|c| c.starts_with("printf ") && c.contains(" > POLICIES/")),
             "{found:?}"
         );
         assert!(

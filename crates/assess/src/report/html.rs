@@ -3,12 +3,12 @@
 
 mod draw;
 
-use super::{FIRST, first, kind_of, markup};
+use super::{FIRST, command, first, kind_of, markup};
 use crate::catalog::control;
 use crate::paths::{Way, Ways};
 use crate::score::{Assessment, Finding, StageScore};
 use crate::snapshot::{Absence, ObjectRef};
-use crate::verdict::{Change, Outcome, Verdict};
+use crate::verdict::{Change, Outcome};
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -122,18 +122,29 @@ fn matters(assessment: &Assessment, text: &mut String) {
                 markup(&evidence.text)
             ));
         }
-        fix(&finding.verdict, 1, text);
-        text.push_str("</li>\n");
+        if let Some(fix) = &finding.verdict.fix {
+            text.push_str(&format!("<br>To mend it: {}", markup(&fix.text)));
+        }
+        let command = markup(&command(finding));
+        text.push_str(&format!("<code class=\"cmd\">{command}</code></li>\n"));
     }
     text.push_str("</ol>\n");
 }
 
-/// What would mend it: in words, and the first `most` commands.
-fn fix(verdict: &Verdict, most: usize, text: &mut String) {
-    let Some(fix) = &verdict.fix else { return };
+/// Changes of one finding that the table shows.
+const CHANGES: usize = 20;
+
+/// What would mend it: in words, the one command to start with, and what else is to change.
+fn mend(finding: &Finding, text: &mut String) {
+    let Some(fix) = &finding.verdict.fix else {
+        return;
+    };
     text.push_str(&format!("<br>To mend it: {}", markup(&fix.text)));
-    for change in fix.changes.iter().take(most) {
-        let command = markup(&change.command());
+    let shown = command(finding);
+    let others = fix.changes.iter().map(Change::command);
+    let all = std::iter::once(shown.clone()).chain(others.filter(|c| *c != shown));
+    for command in all.take(CHANGES) {
+        let command = markup(&command);
         text.push_str(&format!("<code class=\"cmd\">{command}</code>"));
     }
 }
@@ -279,6 +290,6 @@ fn row(finding: &Finding, text: &mut String) {
             finding.control
         ));
     }
-    fix(verdict, 20, text);
+    mend(finding, text);
     text.push_str("</details></td></tr>\n");
 }

@@ -1,7 +1,7 @@
 //! JUnit XML, for pipelines: a suite for each stage, a case for each control. What is not decided is
 //! skipped, which says so and fails no build.
 
-use super::markup;
+use super::{command, markup};
 use crate::catalog::Stage;
 use crate::score::{Assessment, Finding};
 use crate::verdict::Outcome;
@@ -60,9 +60,8 @@ fn case(finding: &Finding, text: &mut String) {
                 let line = format!("{}: {}\n", evidence.place(), evidence.text);
                 text.push_str(&markup(&line));
             }
-            if let Some(command) = verdict.fix.as_ref().and_then(|f| f.command()) {
-                text.push_str(&markup(&format!("to mend it: {command}\n")));
-            }
+            let command = command(finding);
+            text.push_str(&markup(&format!("to mend it: {command}\n")));
             text.push_str("</failure></testcase>\n");
         }
     }

@@ -1,9 +1,9 @@
 //! For a person at a terminal: the five steps, where they stand, and what to do on Monday.
 
-use super::{FIRST, first, kind_of};
+use super::{FIRST, command, first, kind_of};
 use crate::catalog::{Control, Stage};
 use crate::score::{Assessment, Finding, NEEDED, StageScore};
-use crate::verdict::{Change, Outcome, Verdict};
+use crate::verdict::Outcome;
 
 /// How it is painted.
 #[derive(Debug, Clone, Copy)]
@@ -12,6 +12,8 @@ pub struct Paint {
     pub colour: bool,
     /// Makes visible what could steer a terminal. Everything that comes from elsewhere goes through it.
     pub escape: fn(&str) -> String,
+    /// Columns that sentences may fill. Names, places and commands stay whole: they are to be copied.
+    pub width: usize,
 }
 
 impl Paint {
@@ -43,6 +45,69 @@ impl Paint {
     fn safe(self, text: &str) -> String {
         (self.escape)(text)
     }
+
+    /// A sentence behind `first`, its further lines behind as many spaces as `first` is wide. `first` is not
+    /// painted yet and `dress` paints each line, so that no colour runs over the margin.
+    fn prose(self, first: &str, text: &str, dress: impl Fn(Self, &str) -> String) -> String {
+        let indent = first.chars().count();
+        let room = self.width.saturating_sub(indent).max(NARROWEST);
+        let margin = format!("\n{}", " ".repeat(indent));
+        let lines: Vec<String> = fold(&self.safe(text), room)
+            .iter()
+            .map(|line| dress(self, line))
+            .collect();
+        lines.join(&margin)
+    }
+}
+
+/// Columns that are left to a sentence, however narrow the terminal is.
+const NARROWEST: usize = 24;
+
+/// Breaks between words, never inside one, and never inside what stands between backticks.
+fn fold(text: &str, room: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let mut used = 0;
+    for word in words(text) {
+        let wide = word.chars().count();
+        match lines.last_mut() {
+            Some(line) if used == 0 || used + 1 + wide <= room => {
+                if used > 0 {
+                    line.push(' ');
+                    used += 1;
+                }
+                line.push_str(word);
+                used += wide;
+            }
+            _ => {
+                lines.push(word.to_owned());
+                used = wide;
+            }
+        }
+    }
+    lines
+}
+
+/// Words, and commands between backticks as one word.
+fn words(text: &str) -> Vec<&str> {
+    let (mut words, mut start, mut quoted) = (Vec::new(), 0, false);
+    let mut push = |from: usize, to: usize| {
+        let word = text.get(from..to).unwrap_or_default();
+        if !word.is_empty() {
+            words.push(word);
+        }
+    };
+    for (at, c) in text.char_indices() {
+        match c {
+            '`' => quoted = !quoted,
+            ' ' if !quoted => {
+                push(start, at);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    push(start, text.len());
+    words
 }
 
 /// The first screen.
@@ -61,11 +126,13 @@ pub fn summary(assessment: &Assessment, paint: Paint) -> String {
     text
 }
 
-/// Columns that one step is wide.
+/// Columns that one step is wide, and on a narrow terminal.
 const STEP: usize = 8;
+const NARROW_STEP: usize = 2;
 const HERE: &str = "you are here";
 
 fn stairs(assessment: &Assessment, paint: Paint, text: &mut String) {
+    let step = if paint.width < 80 { NARROW_STEP } else { STEP };
     for score in assessment.stages.iter().rev() {
         let number = usize::from(score.stage.number());
         let here = score.stage == assessment.stage;
@@ -73,20 +140,25 @@ fn stairs(assessment: &Assessment, paint: Paint, text: &mut String) {
             "{} {:<23} {:>2}/{:<2} gates {:>3} %",
             score.stage, score.name, score.gates_passed, score.gates, score.score
         );
+        let room = paint
+            .width
+            .saturating_sub(number * step + 2 + words.chars().count());
         let words = match here {
             true => paint.bold(&words),
             false if score.stage < assessment.stage => paint.outcome(Outcome::Pass, &words),
             false => words,
         };
-        let edge = number * STEP;
-        let mark = paint.with("1;36", &format!("{HERE}: stage {}", score.stage));
-        let arrow = paint.with("1;36", ">");
+        let edge = number * step;
         let (before, after) = match (here, edge > HERE.len() + 10) {
             (true, true) => {
-                let gap = edge - HERE.len() - 12;
-                (format!("{}{mark} {arrow} ", " ".repeat(gap)), String::new())
+                let mark = format!("{HERE}: stage {} >", score.stage);
+                let gap = " ".repeat(edge.saturating_sub(mark.len() + 1));
+                (
+                    format!("{gap}{} ", paint.with("1;36", &mark)),
+                    String::new(),
+                )
             }
-            (true, false) => (" ".repeat(edge), format!("   < {mark}")),
+            (true, false) => (" ".repeat(edge), behind(score.stage, room, paint)),
             (false, _) => (" ".repeat(edge), String::new()),
         };
         if number == 0 {
@@ -94,10 +166,21 @@ fn stairs(assessment: &Assessment, paint: Paint, text: &mut String) {
             continue;
         }
         text.push_str(&format!("{before}│ {words}{after}\n"));
-        let below = " ".repeat(edge - STEP);
-        text.push_str(&format!("{below}┌{}┘\n", "─".repeat(STEP - 1)));
+        let below = " ".repeat(edge - step);
+        text.push_str(&format!("{below}┌{}┘\n", "─".repeat(step - 1)));
     }
     text.push('\n');
+}
+
+/// The mark behind a step's words, as long as fits.
+fn behind(stage: Stage, room: usize, paint: Paint) -> String {
+    let marks = [
+        format!("   < {HERE}: stage {stage}"),
+        format!("   < {HERE}"),
+        " < here".to_owned(),
+    ];
+    let fits = marks.iter().find(|m| m.len() <= room);
+    fits.map_or_else(String::new, |mark| paint.with("1;36", mark))
 }
 
 fn matters(assessment: &Assessment, paint: Paint, text: &mut String) {
@@ -117,10 +200,11 @@ fn matters(assessment: &Assessment, paint: Paint, text: &mut String) {
 fn finding(number: usize, finding: &Finding, paint: Paint, text: &mut String) {
     let verdict = &finding.verdict;
     let gate = if finding.gate { "★" } else { " " };
+    let first = format!("{number}. {} {gate} ", finding.control);
     text.push_str(&format!(
         "{number}. {} {gate} {}\n",
         paint.outcome(verdict.outcome, &finding.control),
-        paint.safe(&verdict.summary)
+        paint.prose(&first, &verdict.summary, |_, line| line.to_owned())
     ));
     if let Some(evidence) = verdict.evidence.first() {
         let more = match verdict.evidence.len() + verdict.more_evidence {
@@ -128,32 +212,18 @@ fn finding(number: usize, finding: &Finding, paint: Paint, text: &mut String) {
             n => paint.dim(&format!("  and {} more", n - 1)),
         };
         text.push_str(&format!("     {}{more}\n", paint.safe(&evidence.place())));
-        text.push_str(&format!(
-            "     {}\n",
-            paint.dim(&paint.safe(&evidence.text))
-        ));
+        let words = paint.prose(INDENT, &evidence.text, Paint::dim);
+        text.push_str(&format!("{INDENT}{words}\n"));
     }
-    mend(verdict, "     ", paint, text);
+    if let Some(fix) = &verdict.fix {
+        let words = paint.prose("     fix: ", &fix.text, |_, line| line.to_owned());
+        text.push_str(&format!("{INDENT}{} {words}\n", paint.with("36", "fix:")));
+    }
+    let command = paint.safe(&command(finding));
+    text.push_str(&format!("{INDENT}{} {command}\n", paint.with("36", "$")));
 }
 
-fn mend(verdict: &Verdict, indent: &str, paint: Paint, text: &mut String) {
-    let Some(fix) = &verdict.fix else { return };
-    match fix.changes.first() {
-        // A flag is no command: the words before it say what to do with it.
-        Some(change @ (Change::Flag { .. } | Change::Apply { .. })) => {
-            let command = paint.safe(&change.command());
-            text.push_str(&format!("{indent}{} {command}\n", paint.with("36", "fix:")));
-        }
-        Some(change) => {
-            let command = paint.safe(&change.command());
-            text.push_str(&format!("{indent}{} {command}\n", paint.with("36", "$")));
-        }
-        None => {
-            let words = paint.safe(&fix.text);
-            text.push_str(&format!("{indent}{} {words}\n", paint.with("36", "fix:")));
-        }
-    }
-}
+const INDENT: &str = "     ";
 
 fn undecided(assessment: &Assessment, paint: Paint, text: &mut String) {
     let aim = assessment.stage.next().unwrap_or(Stage::LAST);
@@ -169,19 +239,22 @@ fn undecided(assessment: &Assessment, paint: Paint, text: &mut String) {
     text.push('\n');
     for gate in gates {
         text.push_str(&format!(
-            "   {} {}\n          {}\n",
+            "   {} {}\n{UNDER}{}\n",
             paint.outcome(Outcome::Unknown, &gate.control),
-            gate.title,
-            paint.dim(&paint.safe(&gate.verdict.summary))
+            paint.prose(UNDER, &gate.title, |_, line| line.to_owned()),
+            paint.prose(UNDER, &gate.verdict.summary, Paint::dim)
         ));
     }
     text.push('\n');
 }
 
+const UNDER: &str = "         ";
+
 fn remarks(assessment: &Assessment, paint: Paint, text: &mut String) {
     for remark in &assessment.exceptions {
         let about = format!("{} {}: {}", remark.control, remark.object, remark.text);
-        text.push_str(&format!("exception {}\n", paint.safe(&about)));
+        let words = paint.prose("exception ", &about, |_, line| line.to_owned());
+        text.push_str(&format!("exception {words}\n"));
     }
 }
 
@@ -201,10 +274,12 @@ fn next(assessment: &Assessment, paint: Paint, text: &mut String) {
         true => format!(", and {NEEDED} % of its weight ({percent} % now)"),
         false => String::new(),
     };
-    text.push_str(&format!(
-        "To stage {aim}, {}: {open} gate(s) to close{more}.\n",
+    let words = format!(
+        "To stage {aim}, {}: {open} gate(s) to close{more}.",
         aim.name()
-    ));
+    );
+    text.push_str(&paint.prose("", &words, |_, line| line.to_owned()));
+    text.push('\n');
     text.push_str(&paint.dim("kubestile assess -o wide | explain CONTROL | -o html > report.html"));
     text.push('\n');
 }
@@ -215,7 +290,7 @@ pub fn explain(control: &Control, finding: Option<&Finding>, paint: Paint) -> St
     let mut text = format!(
         "{}  {}\nstage {}, {}; {}{gate}\n\n",
         paint.bold(control.id),
-        paint.bold(control.title),
+        paint.prose(&format!("{}  ", control.id), control.title, Paint::bold),
         control.stage(),
         control.stage().name(),
         control.severity.word()
@@ -225,38 +300,55 @@ pub fn explain(control: &Control, finding: Option<&Finding>, paint: Paint) -> St
         ("without it", control.why),
         ("to do", control.remedy),
     ] {
-        text.push_str(&format!("{label:<11} {words}\n"));
+        row(label, words, paint, &mut text);
     }
-    text.push_str(&format!(
-        "{:<11} {}\n",
-        "elsewhere",
-        control.maps.join(", ")
-    ));
+    row("elsewhere", &control.maps.join(", "), paint, &mut text);
     let Some(finding) = finding else {
         return text;
     };
     let verdict = &finding.verdict;
+    let word = verdict.outcome.word();
+    let summary = format!("{} ({} % sure)", verdict.summary, verdict.confidence);
     text.push_str(&format!(
-        "\n{} {} ({} % sure)\n",
-        paint.outcome(verdict.outcome, verdict.outcome.word()),
-        paint.safe(&verdict.summary),
-        verdict.confidence
+        "\n{} {}\n",
+        paint.outcome(verdict.outcome, word),
+        paint.prose(&format!("{word} "), &summary, |_, line| line.to_owned())
     ));
     for evidence in &verdict.evidence {
         let place = paint.safe(&evidence.place());
-        let words = paint.dim(&paint.safe(&evidence.text));
+        let words = paint.prose("    ", &evidence.text, Paint::dim);
         text.push_str(&format!("  {place}\n    {words}\n"));
     }
     if verdict.more_evidence > 0 {
         text.push_str(&format!("  and {} more\n", verdict.more_evidence));
     }
-    if let Some(fix) = &verdict.fix {
-        text.push_str(&format!("\nto mend it: {}\n", paint.safe(&fix.text)));
-        for change in &fix.changes {
-            text.push_str(&format!("  {}\n", paint.safe(&change.command())));
+    to_mend(finding, paint, &mut text);
+    text
+}
+
+fn to_mend(finding: &Finding, paint: Paint, text: &mut String) {
+    let Some(fix) = &finding.verdict.fix else {
+        return;
+    };
+    let words = paint.prose("to mend it: ", &fix.text, |_, line| line.to_owned());
+    text.push_str(&format!("\nto mend it: {words}\n"));
+    let shown = command(finding);
+    let prompt = paint.with("36", "$");
+    text.push_str(&format!("  {prompt} {}\n", paint.safe(&shown)));
+    for change in &fix.changes {
+        let other = change.command();
+        match change.runs() {
+            true if other == shown => {}
+            true => text.push_str(&format!("  {prompt} {}\n", paint.safe(&other))),
+            false => text.push_str(&format!("    {}\n", paint.safe(&other))),
         }
     }
-    text
+}
+
+fn row(label: &str, words: &str, paint: Paint, text: &mut String) {
+    let first = format!("{label:<11} ");
+    let words = paint.prose(&first, words, |_, line| line.to_owned());
+    text.push_str(&format!("{first}{words}\n"));
 }
 
 /// Every control, a line each.

@@ -2,6 +2,7 @@ use kubestile_core::Timestamp;
 use kubestile_rbac::escalation::Confidence;
 
 use super::*;
+use crate::catalog::Stage;
 use crate::exception::Exceptions;
 use crate::paths::{Step, Way, Ways};
 use crate::snapshot::{Absence, Binding, Role, Snapshot, Source};
@@ -112,6 +113,7 @@ fn nothing_from_the_cluster_steers_the_terminal() {
     let paint = terminal::Paint {
         colour: false,
         escape: |text| text.escape_debug().to_string(),
+        width: 80,
     };
     let assessment = hostile();
     let mut text = terminal::summary(&assessment, paint);
@@ -125,6 +127,54 @@ fn nothing_from_the_cluster_steers_the_terminal() {
     }
     assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text}");
     assert!(text.contains("you are here: stage 0"), "{text}");
+}
+
+#[test]
+fn sentences_fit_the_terminal_and_commands_stay_whole() {
+    let mut assessment = hostile();
+    for width in [60, 80, 120] {
+        let paint = terminal::Paint {
+            colour: false,
+            escape: |text| text.escape_debug().to_string(),
+            width,
+        };
+        let mut commands: Vec<String> = Vec::new();
+        let mut places: Vec<String> = Vec::new();
+        for finding in &assessment.findings {
+            commands.push((paint.escape)(&command(finding)));
+            let all = finding.verdict.fix.iter().flat_map(|f| &f.changes);
+            commands.extend(all.map(|c| (paint.escape)(&c.command())));
+            places.extend(
+                finding
+                    .verdict
+                    .evidence
+                    .iter()
+                    .map(|e| (paint.escape)(&e.place())),
+            );
+        }
+        for stage in Stage::ALL {
+            assessment.stage = stage;
+            let mut text = terminal::summary(&assessment, paint);
+            for finding in first(&assessment, FIRST) {
+                let whole = format!("$ {}\n", (paint.escape)(&command(finding)));
+                assert!(text.contains(&whole), "{whole} in {text}");
+            }
+            for control in crate::catalog::controls() {
+                let finding = assessment.finding(control.id);
+                text.push_str(&terminal::explain(control, finding, paint));
+            }
+            assert!(text.contains("here"), "{text}");
+            // The first line is who and where.
+            for line in text.lines().skip(1) {
+                let whole = |list: &[String]| list.iter().any(|w| line.contains(w.as_str()));
+                let ours = line.starts_with("kubestile ");
+                assert!(
+                    line.chars().count() <= width || ours || whole(&commands) || whole(&places),
+                    "{width}: {line}"
+                );
+            }
+        }
+    }
 }
 
 #[test]

@@ -18,6 +18,8 @@ where
 
 /// Where a sealed way in notes when it was last tried.
 pub const DRILLED: &str = "kubestile.dev/break-glass-drilled";
+/// Days between two drills of a sealed way in, at most.
+pub const DRILL_DAYS: i64 = 90;
 
 /// Of annotations the one of [`DRILLED`], if it is of a time's length.
 fn of_drills<'de, D>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error>

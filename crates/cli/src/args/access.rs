@@ -164,7 +164,7 @@ Examples:
   kubestile request --role operator -n shop --object deployments.apps/web --for 1h --reason … --no-wait
 
 Waits for the approval, if one is needed, and then prints the grant; Ctrl-C takes the request back.
-Exit code 4 if it was denied, expired or was taken back. `kubestile access` says what you may ask for.")]
+`kubestile access` says what you may ask for.")]
 pub(crate) struct Request {
     #[command(flatten)]
     pub(crate) terms: Terms,

@@ -91,8 +91,7 @@ Examples:
   kubestile assess diff monday.json friday.json
   kubestile assess --fail-below 1 -o junit      in a pipeline
 
-It reads, and changes nothing. What your rights do not reach is unknown, and unknown is never a pass.
-Exit code 3 if the cluster stands below the stage of --fail-below."
+It reads, and changes nothing. What your rights do not reach is unknown, and unknown is never a pass."
 )]
 pub(crate) struct Assess {
     #[command(subcommand)]

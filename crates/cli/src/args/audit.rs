@@ -27,7 +27,7 @@ Examples:
   kubestile audit verify --log /mnt/copy --key 'gate.example.com/…+530d903a+AekyeRrm…'
   kubestile audit verify --since-checkpoint yesterday.checkpoint
 
-Exit code 65 if anything does not hold. The format is C2SP tlog-tiles: other tools can verify it too.")]
+The format is C2SP tlog-tiles: other tools can verify it too.")]
     Verify {
         #[command(flatten)]
         log: Log,

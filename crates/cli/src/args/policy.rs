@@ -44,9 +44,7 @@ pub(crate) enum Policy {
 Examples:
   kubestile policy explain --function viewer -- kubectl delete deployment web -n shop
   kubestile policy explain --as-person ana --function operator:shop -- exec -n shop web -- sh
-  kubestile policy explain --function viewer -- GET /api/v1/namespaces/shop/secrets
-
-Exit code 0 if it would be allowed, 1 if not.")]
+  kubestile policy explain --function viewer -- GET /api/v1/namespaces/shop/secrets")]
     Explain(Explain),
     /// List policies
     List {

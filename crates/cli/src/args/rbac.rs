@@ -116,8 +116,7 @@ Examples:
   zcat audit-*.gz | kubestile rbac rightsize --from -
 
 Rights hold only where they were used, and are never more than what is held today. What was refused is set
-apart. For each subject it is proved that the new roles are within the old ones and that the whole log passes.
-Exit code 65 if that does not hold for somebody: their roles are then not written.")]
+apart. For each subject it is proved that the new roles are within the old ones and that the whole log passes.")]
 pub(crate) struct Rightsize {
     #[command(flatten)]
     pub(crate) from: From,

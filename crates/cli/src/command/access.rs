@@ -1,20 +1,40 @@
 //! `kubestile access`: what I have, until when, and what I may ask for.
 
-use kubestile_control::api::{Askable, GrantEntry, Rights};
+mod drills;
 
+use kubestile_control::api::{Askable, GrantEntry, Rights};
+use serde::Serialize;
+
+use self::drills::Drill;
 use super::{block_on, grants, list, own};
 use crate::args::access::Access;
 use crate::exit::Outcome;
 use crate::output;
 use crate::output::{Format, Table};
 
+/// What is shown.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Shown {
+    #[serde(flatten)]
+    rights: Rights,
+    /// Of clusters where they may be seen.
+    drills: Vec<Drill>,
+}
+
 /// Shows it.
 pub(super) fn run(args: &Access) -> Outcome {
-    let rights: Rights = block_on(async { own(&args.gate).await?.get("/v1/rights").await })?;
+    let shown: Shown = block_on(async {
+        let door = own(&args.gate).await?;
+        let rights: Rights = door.get("/v1/rights").await?;
+        let drills = drills::of(&door, &rights).await;
+        Ok(Shown { rights, drills })
+    })?;
     if args.output.format.is_data() {
-        return output::value(args.output.format, &rights);
+        return output::value(args.output.format, &shown);
     }
-    output::data(&text(&rights, args.output.format))
+    output::data(&text(&shown.rights, args.output.format))?;
+    output::data(&drills::text(&shown.drills))
 }
 
 /// What is there of it; every cell and name is escaped by then.

@@ -185,7 +185,8 @@ fn show_step(number: usize, step: &Step, wide: bool) -> Outcome {
         step.control, step.text
     ))?;
     for change in &step.changes {
-        output::line(&format!("   $ {}", change.command()))?;
+        let prompt = if change.runs() { "$ " } else { "" };
+        output::line(&format!("   {prompt}{}", change.command()))?;
     }
     let most = if wide { usize::MAX } else { 3 };
     for line in step.blast.iter().take(most) {

@@ -102,6 +102,7 @@ fn sha256(text: &str) -> String {
 fn paint() -> Paint {
     Paint {
         colour: output::colour_of_stdout(),
+        width: output::width(),
         escape: |text| output::escape(text).into_owned(),
     }
 }

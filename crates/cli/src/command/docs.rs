@@ -52,7 +52,8 @@ fn describe(command: &Command, text: &mut String) {
         .get_subcommands()
         .filter(|c| !c.is_hide_set())
         .collect();
-    if subs.is_empty() {
+    // With and without a command under it, like `assess`.
+    if subs.is_empty() || !command.is_subcommand_required_set() {
         let usage = command.clone().render_usage().to_string();
         let usage = usage.strip_prefix("Usage: ").unwrap_or(&usage);
         let _infallible = writeln!(text, "```text\n{usage}\n```\n");

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use crate::exception::instant;
 use crate::facts::{Facts, Gives as _, Grant};
-use crate::snapshot::{Meta, ObjectRef};
+use crate::snapshot::{Distribution, Meta, ObjectRef};
 use crate::traffic::{Kind, Subject, Traffic};
 use crate::verdict::{Change, Class, Evidence, Fix, Judged, Verdict, undecided};
 
@@ -129,7 +129,30 @@ pub(in crate::check) fn open_to_the_world(facts: &Facts<'_>) -> Judged {
     ))
     .because(evidence)
     .sure(90)
-    .mend(|| Fix::text("let only the gate, or networks of your own, reach the API server's port")))
+    .mend(|| {
+        Fix::changes(
+            "let only the gate, or networks of your own (CIDR), reach the API server's port",
+            vec![Change::Command(wall(facts).to_owned())],
+        )
+    }))
+}
+
+/// What lets nobody but a network of one's own reach the API server.
+fn wall(facts: &Facts<'_>) -> &'static str {
+    match facts.snapshot.cluster.distribution {
+        Distribution::Eks => {
+            "aws eks update-cluster-config --name NAME --resources-vpc-config publicAccessCidrs=CIDR"
+        }
+        Distribution::Gke => {
+            "gcloud container clusters update NAME --enable-master-authorized-networks --master-authorized-networks CIDR"
+        }
+        Distribution::Aks => {
+            "az aks update --resource-group GROUP --name NAME --api-server-authorized-ip-ranges CIDR"
+        }
+        Distribution::Kubeadm | Distribution::K3s => {
+            "sudo iptables -I INPUT -p tcp --dport 6443 ! -s CIDR -j DROP"
+        }
+    }
 }
 
 /// The network of an address of the Internet, unless health checks of clouds come from it.
