@@ -630,7 +630,8 @@ fn can_be_run(command: &str) -> bool {
         | ["sudo", "iptables", ..]
         | ["aws", "eks", "update-cluster-config", ..]
         | ["gcloud", "container", "clusters", "update", ..]
-        | ["az", "aks", "update", ..] => true,
+        | ["az", "aks", "update", ..]
+        | ["stratus", "detonate", _] => true,
         ["kubestile", ..] => true,
         _ => false,
     }

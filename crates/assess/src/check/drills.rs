@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use crate::facts::Facts;
 use crate::snapshot::{Certificate, Credential, Kubeconfig, UserEntry};
 use crate::traffic::Traffic;
-use crate::verdict::{Class, Evidence, Fix, Judged, Verdict, undecided};
+use crate::verdict::{Change, Class, Evidence, Fix, Judged, Verdict, undecided};
 
 use super::{NEEDS_GATE, audit_policy, gate, traffic};
 
@@ -51,7 +51,7 @@ pub(super) fn sealed(facts: &Facts<'_>) -> Judged {
         return Ok(Verdict::fail("the way around everything is not sealed")
             .because(evidence)
             .mend(|| {
-                Fix::text("keep two certificates at most, in a vault, write down their hashes, and name a channel under `notifications` that hears of each use")
+                run("keep two certificates at most, in a vault, write down their hashes, and name a channel under `notifications` that hears of each use", "kubestile break-glass seal NAME")
             }));
     }
     if let Some((file, user, certificate)) = known.values().flatten().next() {
@@ -141,7 +141,10 @@ pub(super) fn detections(facts: &Facts<'_>) -> Judged {
         unseen.len()
     );
     Ok(Verdict::fail(summary).because(unseen).mend(|| {
-        Fix::text("write them down (S0-13, S3-12), let an alarm rise on each, then run them: `stratus detonate k8s.credential-access.dump-secrets` and the like")
+        run(
+            "write them down (S0-13, S3-12), let an alarm rise on each, then run them",
+            "stratus detonate k8s.credential-access.dump-secrets",
+        )
     }))
 }
 
@@ -153,7 +156,7 @@ pub(super) fn termination(facts: &Facts<'_>) -> Judged {
         )
         .seen(unscored("an administrator ends sessions (`kubestile sessions`), nothing else does"))
         .mend(|| {
-            Fix::text("until there is a score, let sessions be short: context.sessionAge in a policy, and an alarm whose answer is `kubestile sessions end`")
+            run("until there is a score, let sessions be short (context.sessionAge in a policy), and let an alarm end them", "kubestile sessions end --all --person NAME")
         })),
         _ => undecided(format!("no drill is on record; {NEEDS_GATE}")),
     }
@@ -167,7 +170,10 @@ pub(super) fn baselines(facts: &Facts<'_>) -> Judged {
         )
         .seen(unscored("nothing is learned of what is usual"))
         .mend(|| {
-            Fix::text("until there is one, look at what is unusual: `kubestile audit search`")
+            run(
+                "until there is one, look at what is unusual",
+                "kubestile audit search --since 1d -o wide",
+            )
         })),
         _ => undecided(format!(
             "how long baselines were trained is not known; {NEEDS_GATE}"
@@ -237,7 +243,12 @@ fn without_trials(traffic: &Traffic) -> Judged {
 }
 
 fn schedule() -> Fix {
-    Fix::text(
-        "run known techniques each month, from a pipeline (`stratus detonate`), and keep what came of it",
+    run(
+        "run known techniques each month, from a pipeline, and keep what came of it",
+        "stratus detonate k8s.credential-access.dump-secrets",
     )
+}
+
+fn run(text: &str, command: &str) -> Fix {
+    Fix::changes(text, vec![Change::Command(command.to_owned())])
 }

@@ -291,7 +291,10 @@ pub(super) fn one_person(facts: &Facts<'_>) -> Judged {
             .because(evidence)
             .sure(certain)
             .mend(|| {
-                Fix::text("a name for each person and pipeline; claimMappings.uid: {claim: sub}")
+                Fix::changes(
+                    "a name for each person and pipeline; claimMappings.uid: {claim: sub}",
+                    vec![Change::Command("kubestile people add NAME".to_owned())],
+                )
             }));
     }
     let traffic = log?;
