@@ -14,6 +14,7 @@ pub mod field;
 pub mod gate;
 pub mod python;
 pub mod raw;
+pub mod rights;
 pub mod services;
 pub mod wait;
 

@@ -7,161 +7,79 @@
     reason = "a test fails by panicking"
 )]
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::PathBuf;
 
 use kubestile_authn::ClientKey;
 use kubestile_cluster::{Upstream, break_glass};
 use kubestile_core::Ttl;
-use kubestile_devcluster::{DownOnDrop, Kubernetes, Options};
 use kubestile_tests::eventually;
-use kubestile_tests::gate::binary;
+use kubestile_tests::rights::{Place, account, user};
 use serde_json::{Value, json};
 
-struct Place {
-    cluster: DownOnDrop,
-    dir: tempfile::TempDir,
+/// Somebody with a real certificate of the cluster, as a kubeconfig.
+fn person(place: &Place, name: &str, group: &str) -> PathBuf {
+    let key = ClientKey::generate().unwrap();
+    let csr = key.csr_pem_for(name, Some(group)).unwrap();
+    let certified = tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let admin = Upstream::from_kubeconfig(Some(&place.cluster.kubeconfig), None);
+        let admin = admin.await.unwrap();
+        break_glass::certify(&admin, &csr, Ttl::from_secs(3600)).await
+    });
+    let (certificate, private) = (place.file("crt"), place.file("key"));
+    std::fs::write(&certificate, certified.unwrap().pem).unwrap();
+    std::fs::write(&private, key.key_pem().expose()).unwrap();
+    let user = json!({ "client-certificate": certificate, "client-key": private });
+    place.kubeconfig(name, &user)
 }
 
-impl Place {
-    fn up() -> Self {
-        let mut options = Options::new("rbac".parse().unwrap());
-        options.kubernetes = Kubernetes::V1_36;
-        options.node = false;
-        Self {
-            cluster: kubestile_devcluster::up(&options, &mut |_| {})
-                .unwrap()
-                .down_on_drop(),
-            dir: tempfile::tempdir().unwrap(),
-        }
+/// Everybody that is asked about: how `rbac` writes them, and how kubectl pretends to be them.
+fn furnish(place: &Place) -> Vec<(&'static str, Vec<&'static str>)> {
+    for namespace in ["shop", "bank"] {
+        place.kubectl(&["create", "namespace", namespace]);
     }
-
-    /// As the administrator.
-    fn kubectl(&self, args: &[&str]) -> String {
-        let output = self.cluster.kubectl().args(args).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{args:?}: {said}");
-        String::from_utf8(output.stdout).unwrap()
+    place.kubectl(&["create", "serviceaccount", "robot", "-n", "shop"]);
+    for (name, role, who) in [
+        ("devs", "edit", "--group=devs"),
+        ("viewers", "view", "--user=cy"),
+        ("owners", "admin", "--user=bo"),
+        ("robots", "edit", "--serviceaccount=shop:robot"),
+    ] {
+        let role = format!("--clusterrole={role}");
+        place.kubectl(&["create", "rolebinding", name, &role, who, "-n", "shop"]);
     }
-
-    fn as_person(&self, kubeconfig: &Path, args: &[&str]) -> bool {
-        let mut kubectl = self.cluster.kubectl();
-        let kubectl = kubectl.env("KUBECONFIG", kubeconfig).args(args);
-        kubectl.output().unwrap().status.success()
-    }
-
-    fn rbac(&self, args: &[&str]) -> Output {
-        Command::new(binary())
-            .arg("rbac")
-            .args(args)
-            .current_dir(self.dir.path())
-            .env("KUBECONFIG", &self.cluster.kubeconfig)
-            .env("HOME", self.dir.path())
-            .output()
-            .unwrap()
-    }
-
-    /// Somebody with a real certificate of the cluster, as a kubeconfig.
-    fn person(&self, name: &str, group: &str) -> PathBuf {
-        let key = ClientKey::generate().unwrap();
-        let csr = key.csr_pem_for(name, Some(group)).unwrap();
-        let certified = tokio::runtime::Runtime::new().unwrap().block_on(async {
-            let admin = Upstream::from_kubeconfig(Some(&self.cluster.kubeconfig), None);
-            let admin = admin.await.unwrap();
-            break_glass::certify(&admin, &csr, Ttl::from_secs(3600)).await
-        });
-        let (certificate, private) = (self.file("crt"), self.file("key"));
-        std::fs::write(&certificate, certified.unwrap().pem).unwrap();
-        std::fs::write(&private, key.key_pem().expose()).unwrap();
-        let user = json!({ "client-certificate": certificate, "client-key": private });
-        self.kubeconfig(name, user)
-    }
-
-    /// A role of this name, bound to somebody in the whole cluster.
-    fn may(&self, role: &str, kind: &str, who: &str, rules: Value) {
-        let group = "rbac.authorization.k8s.io";
-        let version = format!("{group}/v1");
-        let subject = match kind {
-            "ServiceAccount" => json!({ "kind": kind, "namespace": "shop", "name": who }),
-            _ => json!({ "kind": kind, "apiGroup": group, "name": who }),
-        };
-        let manifest = json!({ "apiVersion": "v1", "kind": "List", "items": [
-            { "apiVersion": version, "kind": "ClusterRole", "metadata": { "name": role }, "rules": rules },
-            { "apiVersion": version, "kind": "ClusterRoleBinding", "metadata": { "name": role },
-                "roleRef": { "apiGroup": group, "kind": "ClusterRole", "name": role }, "subjects": [subject] },
-        ]});
-        let path = self.file("role.json");
-        std::fs::write(&path, manifest.to_string()).unwrap();
-        self.kubectl(&["apply", "-f", path.to_str().unwrap()]);
-    }
-
-    /// For somebody with these credentials.
-    fn kubeconfig(&self, name: &str, user: Value) -> PathBuf {
-        let path = self.file(name);
-        let text = json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": "c",
-            "clusters": [{ "name": "c", "cluster": {
-                "server": self.cluster.server, "certificate-authority": self.cluster.ca } }],
-            "users": [{ "name": "c", "user": user }],
-            "contexts": [{ "name": "c", "context": { "cluster": "c", "user": "c", "namespace": "shop" } }],
-        });
-        std::fs::write(&path, text.to_string()).unwrap();
-        path
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    /// Everybody that is asked about: how `rbac` writes them, and how kubectl pretends to be them.
-    fn furnish(&self) -> Vec<(&'static str, Vec<&'static str>)> {
-        for namespace in ["shop", "bank"] {
-            self.kubectl(&["create", "namespace", namespace]);
-        }
-        self.kubectl(&["create", "serviceaccount", "robot", "-n", "shop"]);
-        for (name, role, who) in [
-            ("devs", "edit", "--group=devs"),
-            ("viewers", "view", "--user=cy"),
-            ("owners", "admin", "--user=bo"),
-            ("robots", "edit", "--serviceaccount=shop:robot"),
-        ] {
-            let role = format!("--clusterrole={role}");
-            self.kubectl(&["create", "rolebinding", name, &role, who, "-n", "shop"]);
-        }
-        self.kubectl(&[
-            "create",
-            "rolebinding",
-            "tellers",
-            "--clusterrole=admin",
-            "--user=eve",
-            "-n",
-            "bank",
-        ]);
-        self.kubectl(&[
-            "create",
-            "clusterrolebinding",
-            "boss",
-            "--clusterrole=cluster-admin",
-            "--user=dee",
-        ]);
-        vec![
-            ("group/devs", vec!["--as=nobody", "--as-group=devs"]),
-            ("user/bo", vec!["--as=bo"]),
-            ("user/cy", vec!["--as=cy"]),
-            ("user/dee", vec!["--as=dee"]),
-            ("user/eve", vec!["--as=eve"]),
-            (
-                "serviceaccount/shop/robot",
-                vec!["--as=system:serviceaccount:shop:robot"],
-            ),
-        ]
-    }
+    place.kubectl(&[
+        "create",
+        "rolebinding",
+        "tellers",
+        "--clusterrole=admin",
+        "--user=eve",
+        "-n",
+        "bank",
+    ]);
+    place.kubectl(&[
+        "create",
+        "clusterrolebinding",
+        "boss",
+        "--clusterrole=cluster-admin",
+        "--user=dee",
+    ]);
+    vec![
+        ("group/devs", vec!["--as=nobody", "--as-group=devs"]),
+        ("user/bo", vec!["--as=bo"]),
+        ("user/cy", vec!["--as=cy"]),
+        ("user/dee", vec!["--as=dee"]),
+        ("user/eve", vec!["--as=eve"]),
+        (
+            "serviceaccount/shop/robot",
+            vec!["--as=system:serviceaccount:shop:robot"],
+        ),
+    ]
 }
 
 #[test]
 fn who_can_is_what_the_api_server_says_and_written_roles_are_enough_and_not_more() {
-    let place = Place::up();
-    let everybody = place.furnish();
+    let place = Place::up("rbac", false);
+    let everybody = furnish(&place);
     for (words, server) in [
         (
             &["delete", "secrets", "-n", "shop"][..],
@@ -263,34 +181,23 @@ fn asked_in_the_contexts_namespace(place: &Place) {
 /// Ways that are listed can be gone on the real cluster; without what the cut names they cannot.
 fn walked(place: &Place) {
     place.kubectl(&["create", "serviceaccount", "deployer", "-n", "shop"]);
-    place.may(
-        "deployer",
-        "ServiceAccount",
-        "deployer",
-        json!([
-            { "verbs": ["*"], "apiGroups": ["*"], "resources": ["*"] },
-        ]),
-    );
-    place.may(
-        "mint",
-        "User",
-        "mia",
-        json!([
-            { "verbs": ["create"], "apiGroups": [""], "resources": ["serviceaccounts/token"] },
-        ]),
-    );
+    let everything = json!([{ "verbs": ["*"], "apiGroups": ["*"], "resources": ["*"] }]);
+    place.may("", "deployer", &account("shop", "deployer"), &everything);
+    let tokens =
+        json!([{ "verbs": ["create"], "apiGroups": [""], "resources": ["serviceaccounts/token"] }]);
+    place.may("", "mint", &user("mia"), &tokens);
     let rbac = "rbac.authorization.k8s.io";
     place.may(
+        "",
         "bind",
-        "User",
-        "ben",
-        json!([
+        &user("ben"),
+        &json!([
             { "verbs": ["create"], "apiGroups": [rbac], "resources": ["clusterrolebindings"] },
             { "verbs": ["bind"], "apiGroups": [rbac], "resources": ["clusterroles"] },
         ]),
     );
     let group = "certificates.k8s.io";
-    place.may("sign", "User", "cal", json!([
+    place.may("", "sign", &user("cal"), &json!([
         { "verbs": ["create", "get"], "apiGroups": [group], "resources": ["certificatesigningrequests"] },
         { "verbs": ["update"], "apiGroups": [group], "resources": ["certificatesigningrequests/approval"] },
         { "verbs": ["approve"], "apiGroups": [group], "resources": ["signers"] },
@@ -330,7 +237,7 @@ fn by_token(place: &Place) -> bool {
     let mint = mint.args(["create", "token", "deployer", "-n", "shop", "--as=mia"]);
     let output = mint.output().unwrap();
     let token = String::from_utf8(output.stdout).unwrap();
-    let stronger = place.kubeconfig("minted", json!({ "token": token.trim() }));
+    let stronger = place.kubeconfig("minted", &json!({ "token": token.trim() }));
     output.status.success() && place.as_person(&stronger, &["get", "secrets", "-n", "kube-system"])
 }
 
@@ -370,8 +277,7 @@ fn by_certificate(place: &Place) -> bool {
         "spec": { "signerName": "kubernetes.io/kube-apiserver-client", "usages": ["client auth"],
             "request": base64::engine::general_purpose::STANDARD.encode(csr) },
     });
-    let path = place.file("csr.json");
-    std::fs::write(&path, manifest.to_string()).unwrap();
+    let path = place.manifest(&manifest);
     place.kubectl(&["delete", "csr", "cal-up", "--ignore-not-found"]);
     let admin = &place.cluster.kubeconfig;
     let asked = place.as_person(admin, &["create", "--as=cal", "-f", path.to_str().unwrap()])
@@ -391,7 +297,7 @@ fn by_certificate(place: &Place) -> bool {
     });
     let key = base64::engine::general_purpose::STANDARD.encode(key.key_pem().expose());
     let user = json!({ "client-certificate-data": certificate, "client-key-data": key });
-    let stronger = place.kubeconfig("certified", user);
+    let stronger = place.kubeconfig("certified", &user);
     place.as_person(&stronger, &["get", "secrets", "-n", "kube-system"])
 }
 
@@ -428,7 +334,7 @@ fn same(place: &Place, everybody: &[(&str, Vec<&str>)], words: &[&str], server: 
 }
 
 fn rightsized(place: &Place) {
-    let ana = place.person("ana", "devs");
+    let ana = person(place, "ana", "devs");
     let done: [&[&str]; 4] = [
         &["get", "pods"],
         &["create", "configmap", "prices", "--from-literal=tea=3"],

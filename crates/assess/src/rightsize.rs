@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kubestile_rbac::effective::held;
-use kubestile_rbac::least::{Operation, Options, Proof, Proposal, propose, prove};
+use kubestile_rbac::least::{Operation, Options, Proof, Proposal, also_asked, propose, prove};
 use kubestile_rbac::privilege::Atom;
 use kubestile_rbac::{Attributes, Identity, Policy, Target, User, authorize};
 use serde::Serialize;
@@ -33,6 +33,9 @@ pub struct Rightsized {
     pub proof: Proof,
     /// What they did and no role of today allows: another authorizer did, or a right that is gone.
     pub not_held: Vec<Attributes>,
+    /// What they did, and for which the API server also asks for something that no log shows: see
+    /// [`kubestile_rbac::least::also_asked`]. These roles may not be enough for it.
+    pub also_asked: Vec<Attributes>,
     /// Bindings that these would replace, as one would name them.
     pub replaces: Vec<String>,
 }
@@ -137,6 +140,11 @@ fn one(
         }
         needed.push(operation.clone());
     }
+    let also_asked: BTreeSet<Attributes> = needed
+        .iter()
+        .filter(|o| o.allowed && also_asked(&o.attributes).is_some())
+        .map(|o| o.attributes.clone())
+        .collect();
     let proposal = propose(today, user, &needed, name, options);
     let proof = prove(today, &Policy::new(proposal.objects.clone()), user, &needed);
     Rightsized {
@@ -145,6 +153,7 @@ fn one(
         proposal,
         proof,
         not_held: not_held.into_iter().collect(),
+        also_asked: also_asked.into_iter().collect(),
     }
 }
 
@@ -283,6 +292,46 @@ mod tests {
         assert_eq!(found[0].not_held.len(), 1);
         let rule = &found[0].proposal.objects.cluster_roles[0].rules[0];
         assert_eq!(rule.resource_names, ["web-x2x8k"]);
+    }
+
+    /// Who binds roles must hold what they give, or `bind`: a log shows neither.
+    #[test]
+    fn what_no_log_shows_is_said() {
+        let mut objects = Objects::default();
+        objects.cluster_roles.push(
+            serde_json::from_value(json!({ "metadata": { "name": "binder" }, "rules": [
+                { "verbs": ["create"], "apiGroups": ["rbac.authorization.k8s.io"], "resources": ["rolebindings"] }] }))
+            .unwrap(),
+        );
+        objects.role_bindings.push(
+            serde_json::from_value(json!({ "metadata": { "name": "b", "namespace": "shop" },
+                "subjects": [{ "kind": "User", "name": "bo" }],
+                "roleRef": { "kind": "ClusterRole", "name": "binder" } }))
+            .unwrap(),
+        );
+        let mut log = traffic("bo", &[], &[]);
+        log.subjects[0].uses.push(Use {
+            attributes: Attributes::resource(
+                "create",
+                "rbac.authorization.k8s.io",
+                "rolebindings",
+                "shop",
+            ),
+            allowed: true,
+            count: 1,
+            command: None,
+        });
+        let found = rightsize(
+            &Policy::new(objects),
+            &log,
+            &Wanted::default(),
+            Options::default(),
+        );
+        assert!(found[0].proof.holds());
+        assert_eq!(
+            found[0].also_asked,
+            [log.subjects[0].uses[0].attributes.clone()]
+        );
     }
 
     #[test]

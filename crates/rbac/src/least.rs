@@ -21,6 +21,7 @@ mod bundle;
 mod coverage;
 mod names;
 
+pub use bundle::also_asked;
 pub use coverage::Coverage;
 pub use names::{template, was_generated};
 

@@ -3,6 +3,9 @@
 //! People who do the same are one group already; groups that do nearly the same are joined, the closest
 //! first, as long as a joint role would give nobody much that they do not use. A person decides about the
 //! result: it is a proposal with its numbers.
+//!
+//! The same uses give the same functions, in whatever order they were seen. Time and memory are bounded: thousands of
+//! people with thousands of rights take seconds, and what is beyond the bound stays as it is.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,6 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::Identity;
 use crate::privilege::Atom;
+
+mod join;
 
 /// How to join.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -21,6 +26,8 @@ pub struct Options {
     pub least_used: f64,
     /// More different groups than this are not compared; the smallest are left as they are.
     pub most_groups: usize,
+    /// After so many comparisons of 64 rights each, groups are left as they are.
+    pub most_work: u64,
 }
 
 impl Default for Options {
@@ -28,7 +35,8 @@ impl Default for Options {
         Self {
             least_alike: 0.6,
             least_used: 0.5,
-            most_groups: 400,
+            most_groups: 20_000,
+            most_work: 1 << 33,
         }
     }
 }
@@ -79,62 +87,19 @@ pub fn mine(used: &BTreeMap<Identity, BTreeSet<Atom>>, options: Options) -> Vec<
             members,
         })
         .collect();
+    // The order of groups that are alike is that of what they use.
     groups.sort_by_key(|group| std::cmp::Reverse(group.members.len()));
-    let apart = groups.split_off(groups.len().min(options.most_groups));
-    join(&mut groups, used, options);
-    groups.extend(apart);
+    let groups = join::join(groups, options);
     let mut found: Vec<JobFunction> = groups.into_iter().map(|g| g.described(used)).collect();
     found.sort_by_key(|f| std::cmp::Reverse((f.members.len(), f.atoms.len())));
     unique_names(&mut found);
     found
 }
 
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 struct Group {
     atoms: BTreeSet<Atom>,
     members: BTreeSet<Identity>,
-}
-
-/// Joins the two most alike, until none are alike enough.
-fn join(groups: &mut Vec<Group>, used: &BTreeMap<Identity, BTreeSet<Atom>>, options: Options) {
-    while let Some((first, second)) = closest(groups, options.least_alike) {
-        // The later one goes first, so that the other position stays what it was.
-        let other = groups.remove(second);
-        if let Some(group) = groups.get_mut(first) {
-            group.members.extend(other.members);
-            group.atoms = shared(&group.members, used, options.least_used);
-        }
-    }
-}
-
-fn closest(groups: &[Group], least: f64) -> Option<(usize, usize)> {
-    let mut best: Option<(f64, (usize, usize))> = None;
-    for (first, one) in groups.iter().enumerate() {
-        for (second, other) in groups.iter().enumerate().skip(first + 1) {
-            let alike = alike(&one.atoms, &other.atoms);
-            if alike >= least && best.is_none_or(|(most, _)| alike > most) {
-                best = Some((alike, (first, second)));
-            }
-        }
-    }
-    best.map(|(_, pair)| pair)
-}
-
-/// What at least this share of the members use.
-fn shared(
-    members: &BTreeSet<Identity>,
-    used: &BTreeMap<Identity, BTreeSet<Atom>>,
-    least: f64,
-) -> BTreeSet<Atom> {
-    let mut counts: BTreeMap<&Atom, usize> = BTreeMap::new();
-    for atom in members.iter().filter_map(|m| used.get(m)).flatten() {
-        *counts.entry(atom).or_default() += 1;
-    }
-    counts
-        .into_iter()
-        .filter(|(_, count)| share(*count, members.len()) >= least)
-        .map(|(atom, _)| atom.clone())
-        .collect()
 }
 
 impl Group {
@@ -253,92 +218,4 @@ fn share(part: usize, whole: usize) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::policy::Scope;
-
-    fn uses(list: &[(&str, &str)]) -> BTreeMap<Identity, BTreeSet<Atom>> {
-        let atom = |text: &str| {
-            let (verb, resource) = text.split_once(' ').unwrap();
-            Atom {
-                scope: Scope::of("shop"),
-                group: String::new(),
-                resource: resource.to_owned(),
-                verb: verb.to_owned(),
-            }
-        };
-        list.iter()
-            .map(|(who, what)| {
-                let atoms = what.split(", ").map(atom).collect();
-                (Identity::from_user_name(who), atoms)
-            })
-            .collect()
-    }
-
-    fn say(functions: &[JobFunction]) -> Vec<String> {
-        let members = |f: &JobFunction| {
-            let names = f.members.iter().filter_map(Identity::user_name);
-            names.collect::<Vec<_>>().join(",")
-        };
-        functions
-            .iter()
-            .map(|f| format!("{}: {}", f.name, members(f)))
-            .collect()
-    }
-
-    #[test]
-    fn people_who_do_nearly_the_same_have_one_function() {
-        let found = mine(
-            &uses(&[
-                ("ana", "get pods, list pods, get pods/log"),
-                ("bo", "get pods, list pods, get pods/log"),
-                ("cy", "get pods, list pods, get pods/log, get secrets"),
-                (
-                    "di",
-                    "patch deployments, get deployments, create pods/exec, get secrets",
-                ),
-            ]),
-            Options::default(),
-        );
-        assert_eq!(
-            say(&found),
-            [
-                "shop-pods-reader: ana,bo,cy",
-                "shop-deployments-operator: di"
-            ]
-        );
-        // What one of three does is not given to all.
-        assert_eq!(found[0].atoms.len(), 3);
-        assert!((found[0].precision - 1.0).abs() < 1e-9);
-        assert!((found[0].recall - 0.9).abs() < 1e-9);
-        assert!((found[0].cohesion - 0.75).abs() < 1e-9);
-        assert!(found[0].conflicts.is_empty());
-        assert_eq!(found[1].conflicts, [Conflict::SecretsAndExec]);
-    }
-
-    #[test]
-    fn who_did_nothing_has_no_function_and_names_differ() {
-        let mut used = uses(&[("ana", "get pods"), ("bo", "list pods")]);
-        used.insert(Identity::from_user_name("idle"), BTreeSet::new());
-        let found = mine(&used, Options::default());
-        assert_eq!(
-            say(&found),
-            ["shop-pods-reader: ana", "shop-pods-reader-2: bo"]
-        );
-        assert!(mine(&BTreeMap::new(), Options::default()).is_empty());
-    }
-
-    #[test]
-    fn everybody_is_in_one_function_whatever_the_limit() {
-        let used = uses(&[("a", "get pods"), ("b", "get nodes"), ("c", "get pods")]);
-        for most_groups in 0..3 {
-            let options = Options {
-                most_groups,
-                ..Options::default()
-            };
-            let found = mine(&used, options);
-            let members: usize = found.iter().map(|f| f.members.len()).sum();
-            assert_eq!((found.len(), members), (2, 3));
-        }
-    }
-}
+mod tests;

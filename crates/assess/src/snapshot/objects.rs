@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use kubestile_rbac::Rule;
+use kubestile_rbac::model::AggregationRule;
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// `null` is what is not there.
@@ -106,6 +107,9 @@ pub struct Role {
     /// What it allows.
     #[serde(deserialize_with = "or_default")]
     pub rules: Vec<Rule>,
+    /// From which other ClusterRoles its rules come.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aggregation_rule: Option<AggregationRule>,
 }
 
 /// A RoleBinding or ClusterRoleBinding.

@@ -1,6 +1,9 @@
 //! One request as an audit log tells of it, whoever wrote the log, cut down to what is needed: who, what,
 //! from where, and what the API server said. No body is looked at.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use super::text::{Text, micros, or_default};
@@ -78,7 +81,17 @@ pub struct Who<'a> {
     pub legacy: bool,
     /// The gate's request, if the gate impersonates.
     pub request: &'a str,
+    /// For somebody who is impersonated: their uid, if one was named.
+    pub uid: &'a str,
+    /// For somebody who is impersonated: keys and values beside.
+    pub extras: Vec<(&'a str, &'a str)>,
+    /// For somebody who is impersonated: the verb that lets it, such as `impersonate:user-info`, if it lets only what
+    /// is named beside; empty for the plain right to be them.
+    pub constraint: &'a str,
 }
+
+/// Under this key the gate says which of its requests it forwards.
+const GATE_REQUEST: &str = "kubestile.dev/request";
 
 /// One `audit.k8s.io/v1` Event, in part.
 #[derive(Debug, Default, Deserialize)]
@@ -98,15 +111,17 @@ pub(super) struct Native<'a> {
     #[serde(borrow, deserialize_with = "or_default")]
     user: NativeUser<'a>,
     #[serde(borrow)]
-    impersonated_user: Option<NativeUser<'a>>,
+    impersonated_user: Option<Impersonated<'a>>,
+    #[serde(borrow, deserialize_with = "or_default")]
+    authentication_metadata: AuthenticationMetadata<'a>,
     #[serde(borrow, rename = "sourceIPs", deserialize_with = "or_default")]
     addresses: Vec<Text<'a>>,
     #[serde(borrow)]
     user_agent: Text<'a>,
     #[serde(borrow)]
     object_ref: Option<ObjectRef<'a>>,
-    #[serde(deserialize_with = "or_default")]
-    response_status: Status,
+    #[serde(borrow, deserialize_with = "or_default")]
+    response_status: Status<'a>,
     #[serde(borrow)]
     request_received_timestamp: Text<'a>,
     #[serde(borrow, deserialize_with = "or_default")]
@@ -124,6 +139,27 @@ struct NativeUser<'a> {
     extra: Extra<'a>,
 }
 
+/// Every key counts: each was asked for, and took a right.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Impersonated<'a> {
+    #[serde(borrow)]
+    username: Text<'a>,
+    #[serde(borrow)]
+    uid: Text<'a>,
+    #[serde(borrow, deserialize_with = "or_default")]
+    groups: Vec<Text<'a>>,
+    #[serde(borrow, deserialize_with = "or_default")]
+    extra: BTreeMap<Cow<'a, str>, Vec<Text<'a>>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct AuthenticationMetadata<'a> {
+    #[serde(borrow)]
+    impersonation_constraint: Text<'a>,
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Extra<'a> {
@@ -139,12 +175,6 @@ struct Extra<'a> {
         deserialize_with = "or_default"
     )]
     pod: Vec<Text<'a>>,
-    #[serde(
-        borrow,
-        rename = "kubestile.dev/request",
-        deserialize_with = "or_default"
-    )]
-    request: Vec<Text<'a>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -164,8 +194,10 @@ struct ObjectRef<'a> {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Status {
+struct Status<'a> {
     code: u16,
+    #[serde(borrow)]
+    message: Text<'a>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -199,23 +231,34 @@ impl Native<'_> {
             },
             None => Target::Path(self.uri.split('?').next().unwrap_or_default()),
         };
+        let decided = authorized(&self.annotations.decision);
+        // Whoever may not impersonate is sent away before anything is authorized.
+        let refused = match (decided, &self.impersonated_user, self.response_status.code) {
+            (None, None, 403) => refused_impersonation(&self.response_status.message),
+            _ => None,
+        };
+        let authorized = refused.as_ref().map_or(decided, |_| Some(false));
+        let (verb, target) = refused.unwrap_or((&*self.verb, target));
         Event {
             id: &self.id,
             at: micros(&self.request_received_timestamp),
             stage: &self.stage,
             uri: &self.uri,
-            verb: &self.verb,
+            verb,
             target,
             user: Who {
                 legacy: !self.annotations.legacy.is_empty(),
                 ..self.user.who()
             },
-            impersonated: self.impersonated_user.as_ref().map(NativeUser::who),
+            impersonated: self.impersonated_user.as_ref().map(|whom| Who {
+                constraint: &self.authentication_metadata.impersonation_constraint,
+                ..whom.who()
+            }),
             // All but the last are what the client says.
             address: self.addresses.last().map_or("", |a| a),
             agent: &self.user_agent,
             code: self.response_status.code,
-            authorized: authorized(&self.annotations.decision),
+            authorized,
             command: None,
         }
     }
@@ -228,8 +271,111 @@ impl NativeUser<'_> {
             groups: self.groups.iter().map(|g| &**g).collect(),
             credential: self.extra.credential.first().map_or("", |t| t),
             of_pod: self.extra.pod.first().is_some_and(|pod| !pod.is_empty()),
-            legacy: false,
-            request: self.extra.request.first().map_or("", |t| t),
+            ..Who::default()
+        }
+    }
+}
+
+impl Impersonated<'_> {
+    fn who(&self) -> Who<'_> {
+        let mut extras = Vec::new();
+        for (key, values) in &self.extra {
+            extras.extend(values.iter().map(|value| (&**key, &**value)));
+        }
+        let request = self.extra.get(GATE_REQUEST).and_then(|v| v.first());
+        Who {
+            name: &self.username,
+            groups: self.groups.iter().map(|g| &**g).collect(),
+            request: request.map_or("", |t| t),
+            uid: &self.uid,
+            extras,
+            ..Who::default()
+        }
+    }
+}
+
+/// The right that was missing, as the API server says it: `users "bob" is forbidden: User "alice" cannot impersonate
+/// resource "users" in API group "" at the cluster scope`. Of nothing else is there a word in this log.
+fn refused_impersonation(message: &str) -> Option<(&str, Target<'_>)> {
+    let (head, tail) = message.rsplit_once("\" cannot ")?;
+    let (verb, tail) = tail.split_once(" resource \"")?;
+    if !verb.starts_with("impersonate") {
+        return None;
+    }
+    let (resource, tail) = tail.split_once("\" in API group \"")?;
+    let (group, tail) = tail.split_once('"')?;
+    let namespace = tail.strip_prefix(" in the namespace \"");
+    let (object, _) = head.split_once(" is forbidden: User \"")?;
+    let name = object
+        .split_once(" \"")
+        .and_then(|(_, name)| name.strip_suffix('"'));
+    let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+    let target = Target::Resource {
+        group,
+        resource,
+        subresource,
+        namespace: namespace.map_or("", |n| n.trim_end_matches('"')),
+        name: name.unwrap_or_default(),
+    };
+    Some((verb, target))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_impersonation_is_what_was_refused() {
+        let cases = [
+            (
+                r#"users "zed" is forbidden: User "ana" cannot impersonate resource "users" in API group "" at the cluster scope"#,
+                Some(("impersonate", "", "users", "", "", "zed")),
+            ),
+            (
+                r#"serviceaccounts "x" is forbidden: User "a" cannot impersonate resource "serviceaccounts" in API group "" in the namespace "shop""#,
+                Some(("impersonate", "", "serviceaccounts", "", "shop", "x")),
+            ),
+            (
+                r#"userextras.authentication.k8s.io "v" is forbidden: User "a" cannot impersonate resource "userextras/team" in API group "authentication.k8s.io" at the cluster scope"#,
+                Some((
+                    "impersonate",
+                    "authentication.k8s.io",
+                    "userextras",
+                    "team",
+                    "",
+                    "v",
+                )),
+            ),
+            (
+                r#"secrets is forbidden: User "cam" cannot impersonate-on:user-info:list resource "secrets" in API group "" in the namespace "shop""#,
+                Some((
+                    "impersonate-on:user-info:list",
+                    "",
+                    "secrets",
+                    "",
+                    "shop",
+                    "",
+                )),
+            ),
+            (
+                r#"secrets is forbidden: User "cam" cannot list resource "secrets" in API group "" in the namespace "shop""#,
+                None,
+            ),
+            ("", None),
+        ];
+        for (message, expected) in cases {
+            let found = refused_impersonation(message);
+            let expected = expected.map(|(verb, group, resource, subresource, namespace, name)| {
+                let target = Target::Resource {
+                    group,
+                    resource,
+                    subresource,
+                    namespace,
+                    name,
+                };
+                (verb, target)
+            });
+            assert_eq!(found, expected, "{message}");
         }
     }
 }

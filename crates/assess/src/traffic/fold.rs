@@ -38,6 +38,8 @@ const LONGEST: usize = 1024;
 /// namespaces begin with.
 const TRIAL: &str = "stratus-red-team";
 
+/// What uids and extra keys of those who are impersonated belong to.
+const AUTHENTICATION: &str = "authentication.k8s.io";
 /// The gate's own account.
 const GATE: &str = "system:serviceaccount:kubestile-system:kubestile-gate";
 
@@ -180,7 +182,7 @@ impl Fold {
             by_gate && known.contains(&self.options.request_hash(id))
         });
         if event.impersonated.is_some() && !by_gate {
-            self.impersonation(event, effective, outcome);
+            self.impersonation(event, effective);
         }
         if !self.knows(effective, event.at) {
             return;
@@ -245,32 +247,49 @@ impl Fold {
         }
     }
 
-    /// The right to be somebody else, which they used too.
-    fn impersonation(&mut self, event: &Event<'_>, whom: &Who<'_>, outcome: Outcome) {
-        if outcome == Outcome::Refused || !self.knows(&event.user, event.at) {
+    /// The right to be somebody else, which they used too, whatever became of the request: only who may be somebody
+    /// is them in a log.
+    fn impersonation(&mut self, event: &Event<'_>, whom: &Who<'_>) {
+        if !self.knows(&event.user, event.at) {
             return;
         }
-        let mut uses = |group: &'static str, resource: &str, namespace: &str, name: &str| {
-            let target = Target::Resource {
-                group,
-                resource,
-                subresource: "",
-                namespace,
-                name,
-            };
-            self.used(event.user.name, &target, "impersonate", true, None);
+        // The plain right is for users of the core group, any other for those of another.
+        let (verb, of) = match whom.constraint {
+            "" => ("impersonate", ""),
+            constraint => (constraint, AUTHENTICATION),
         };
+        let mut uses =
+            |group: &str, resource: &str, subresource: &str, namespace: &str, name: &str| {
+                let target = Target::Resource {
+                    group,
+                    resource,
+                    subresource,
+                    namespace,
+                    name,
+                };
+                self.used(event.user.name, &target, verb, true, None);
+            };
         match kubestile_rbac::Identity::from_user_name(whom.name) {
             kubestile_rbac::Identity::ServiceAccount { namespace, name } => {
-                uses("", "serviceaccounts", &namespace, &name);
+                uses(of, "serviceaccounts", "", &namespace, &name);
             }
-            _ => uses("", "users", "", whom.name),
+            _ => uses(of, "users", "", "", whom.name),
         }
         // The API server adds these by itself.
         let implicit = ["system:authenticated", "system:serviceaccounts"];
         let named = |g: &&&str| !implicit.iter().any(|i| g.starts_with(i));
         for group in whom.groups.iter().filter(named) {
-            uses("", "groups", "", group);
+            uses(of, "groups", "", "", group);
+        }
+        if !whom.uid.is_empty() {
+            uses(AUTHENTICATION, "uids", "", "", whom.uid);
+        }
+        for (key, value) in &whom.extras {
+            uses(AUTHENTICATION, "userextras", key, "", value);
+        }
+        if let Some(mode) = whom.constraint.strip_prefix("impersonate:") {
+            let verb = format!("impersonate-on:{mode}:{}", event.verb);
+            self.used(event.user.name, &event.target, &verb, true, None);
         }
     }
 

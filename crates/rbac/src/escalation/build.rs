@@ -10,6 +10,7 @@ use crate::model::{Identity, MASTERS};
 use crate::policy::{Policy, RoleId, Scope};
 
 mod cluster;
+mod escalate;
 mod namespace;
 
 pub(super) fn build(policy: &Policy, facts: &Facts) -> Graph {

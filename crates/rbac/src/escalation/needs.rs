@@ -42,6 +42,8 @@ needs! {
     BindClusterRoles = "bind clusterroles", &["bind"], [(RBAC, "clusterroles")];
     ChangeRoles = "change roles", CHANGE, [(RBAC, "roles")];
     ChangeClusterRoles = "change clusterroles", CHANGE, [(RBAC, "clusterroles")];
+    CreateRoles = "create roles", &["create"], [(RBAC, "roles")];
+    CreateClusterRoles = "create clusterroles", &["create"], [(RBAC, "clusterroles")];
     EscalateRoles = "escalate roles", &["escalate"], [(RBAC, "roles")];
     EscalateClusterRoles = "escalate clusterroles", &["escalate"], [(RBAC, "clusterroles")];
     ImpersonateUsers = "impersonate users", &["impersonate"], [("", "users")];

@@ -68,8 +68,11 @@ impl<'p> Roles<'p> {
             let Some(binding) = self.policy.binding(id) else {
                 continue;
             };
-            let Some(role) = binding.role else { continue };
             let holding = scopes.entry(binding.scope()).or_default();
+            let Some(role) = binding.role else {
+                holding.dangling.push(id);
+                continue;
+            };
             holding.roles.push((id, role));
             holding.set |= self.gives(role);
         }
@@ -86,6 +89,7 @@ impl<'p> Roles<'p> {
         let holding = Holding {
             roles: vec![(BindingId::NONE, role)],
             set: self.gives(role),
+            dangling: Vec::new(),
         };
         Rights {
             roles: self,
@@ -116,6 +120,8 @@ impl<'p> Roles<'p> {
 pub(super) struct Holding {
     pub(super) roles: Vec<(BindingId, RoleId)>,
     set: u64,
+    /// Bindings to roles that are not there.
+    pub(super) dangling: Vec<BindingId>,
 }
 
 /// The rights of one identity.

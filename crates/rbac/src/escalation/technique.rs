@@ -12,8 +12,10 @@ pub enum Technique {
     Includes,
     /// Binds a role to itself that it may `bind`.
     Bind,
-    /// Writes rules into a role that is bound to it, with `escalate`.
+    /// Writes rules into a role that is bound to it, or that its binding waits for, with `escalate`.
     Escalate,
+    /// Writes rules, with `escalate`, into a role from which one that is bound to it gets its own.
+    Aggregate,
     /// Acts as somebody else by impersonation headers.
     Impersonate,
     /// Asks for a token of a service account.
@@ -56,7 +58,7 @@ impl Technique {
     pub const fn mitre(self) -> &'static str {
         match self {
             Self::Everything | Self::Includes => "T1078",
-            Self::Bind | Self::Escalate | Self::AwsAuth => "T1098.006",
+            Self::Bind | Self::Escalate | Self::Aggregate | Self::AwsAuth => "T1098.006",
             Self::Impersonate => "T1134",
             Self::Token | Self::SecretMint => "T1550.001",
             Self::SecretRead => "T1552.007",
@@ -79,6 +81,7 @@ impl Technique {
             Self::Includes => "includes",
             Self::Bind => "binds a role that it may bind",
             Self::Escalate => "writes any rule into a role of its own",
+            Self::Aggregate => "writes any rule into a role that one of its own takes rules from",
             Self::Impersonate => "impersonates",
             Self::Token => "asks for a token",
             Self::SecretMint => "makes a token Secret and reads it",

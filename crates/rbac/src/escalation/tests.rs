@@ -218,6 +218,129 @@ fn bind_and_escalate_need_both_halves() {
     assert_eq!(alone(&anothers), "");
 }
 
+/// Writing any rule takes more than the role that is bound: one that it gets its rules from will do, and so will one
+/// that is not there yet.
+#[test]
+fn escalate_reaches_roles_by_way_of_others() {
+    let reaches = |rights: &str, bound_in: &str, reference: &str, kind: &str| {
+        let rights: Vec<serde_json::Value> = rights
+            .split("; ")
+            .map(|rule| {
+                let words: Vec<&str> = rule.split(' ').collect();
+                let verbs: Vec<&str> = words[0].split(',').collect();
+                let names: Vec<&str> = words.iter().skip(2).copied().collect();
+                serde_json::json!({ "verbs": verbs, "apiGroups": [RBAC], "resources": [words[1]],
+                    "resourceNames": names })
+            })
+            .collect();
+        let mut objects: Objects = serde_json::from_value(serde_json::json!({
+            "clusterRoles": [
+                { "metadata": { "name": "rights" }, "rules": rights },
+                { "metadata": { "name": "plain" }, "rules": [] },
+                { "metadata": { "name": "sum" }, "rules": [],
+                    "aggregationRule": { "clusterRoleSelectors": [{ "matchLabels": { "to": "sum" } }] } },
+            ],
+            "roles": [{ "metadata": { "name": "plain", "namespace": "shop" }, "rules": [] }],
+        }))
+        .unwrap();
+        let alice = || vec![crate::model::Subject::user("alice")];
+        objects
+            .cluster_role_bindings
+            .push(crate::ClusterRoleBinding {
+                metadata: crate::model::Metadata::named("rights"),
+                subjects: alice(),
+                role_ref: crate::RoleRef::cluster_role("rights"),
+            });
+        objects.role_bindings.push(crate::RoleBinding {
+            metadata: crate::model::Metadata::namespaced(bound_in, "own"),
+            subjects: alice(),
+            role_ref: crate::RoleRef {
+                kind: kind.to_owned(),
+                ..crate::RoleRef::role(reference)
+            },
+        });
+        let graph = Graph::new(&Policy::new(objects), &Facts::default());
+        let alice = id(&graph, "user/alice");
+        let whole = |edge: &&Edge| {
+            edge.from == [alice]
+                && matches!(graph.node(edge.to), Some(Node::Namespace(n)) if n == bound_in)
+        };
+        let edges = graph.edges().iter().filter(whole);
+        edges.map(|e| e.technique).collect::<Vec<_>>()
+    };
+    let (escalate, aggregate) = (vec![Technique::Escalate], vec![Technique::Aggregate]);
+    let none: Vec<Technique> = Vec::new();
+    let cases = [
+        // The role that is bound in the namespace, by its name; and another's rights on another role.
+        (
+            "patch,escalate clusterroles plain",
+            "plain",
+            "ClusterRole",
+            &escalate,
+        ),
+        (
+            "patch,escalate clusterroles sum",
+            "plain",
+            "ClusterRole",
+            &none,
+        ),
+        (
+            "patch clusterroles plain; escalate clusterroles sum",
+            "plain",
+            "ClusterRole",
+            &none,
+        ),
+        ("patch,escalate roles plain", "plain", "Role", &escalate),
+        ("patch,escalate roles other", "plain", "Role", &none),
+        // What the role that is bound takes its rules from.
+        (
+            "create,escalate clusterroles",
+            "sum",
+            "ClusterRole",
+            &aggregate,
+        ),
+        (
+            "patch,escalate clusterroles plain",
+            "sum",
+            "ClusterRole",
+            &aggregate,
+        ),
+        (
+            "create,escalate clusterroles",
+            "plain",
+            "ClusterRole",
+            &none,
+        ),
+        (
+            "create,escalate clusterroles plain",
+            "sum",
+            "ClusterRole",
+            &none,
+        ),
+        (
+            "patch,escalate clusterroles gone",
+            "sum",
+            "ClusterRole",
+            &none,
+        ),
+        ("create clusterroles", "sum", "ClusterRole", &none),
+        // What a binding waits for.
+        (
+            "create,escalate clusterroles",
+            "gone",
+            "ClusterRole",
+            &escalate,
+        ),
+        ("create,escalate roles", "gone", "Role", &escalate),
+        ("create,escalate roles", "gone", "ClusterRole", &none),
+        ("create roles", "gone", "Role", &none),
+    ];
+    for (rights, reference, kind, expected) in cases {
+        let found = reaches(rights, "shop", reference, kind);
+        assert_eq!(found, *expected, "{rights}, bound to {kind} {reference}");
+    }
+}
+
 #[test]
 fn a_namespace_owned_whole_completes_an_impersonation() {
     let lines = [

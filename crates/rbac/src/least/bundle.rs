@@ -40,6 +40,9 @@ const POD_COMMANDS: [(&str, &str, &[&str]); 6] = [
     ("port-forward", "portforward", &["create", "get"]),
 ];
 
+/// Sub-resources of pods that are streams.
+const STREAMS: [&str; 3] = ["attach", "exec", "portforward"];
+
 /// What an operation's command needs beside it, the operation's own resource in its own namespace.
 pub(super) fn needed_with(operation: &Operation, options: Options) -> Vec<Attributes> {
     let Target::Resource(target) = &operation.attributes.target else {
@@ -52,6 +55,15 @@ pub(super) fn needed_with(operation: &Operation, options: Options) -> Vec<Attrib
     if options.list_implies_watch && operation.attributes.verb == "list" {
         add("watch", &target.subresource);
     }
+    // Over WebSocket a stream is opened with GET, which is all that a log tells; from 1.35 on the API server asks
+    // for `create` beside it.
+    let on_pods = target.group.is_empty() && target.resource == "pods";
+    if on_pods
+        && STREAMS.contains(&target.subresource.as_str())
+        && operation.attributes.verb == "get"
+    {
+        add("create", &target.subresource);
+    }
     let Some(command) = operation.command.as_deref() else {
         return found;
     };
@@ -63,7 +75,6 @@ pub(super) fn needed_with(operation: &Operation, options: Options) -> Vec<Attrib
             add(verb, &target.subresource);
         }
     }
-    let on_pods = target.group.is_empty() && target.resource == "pods";
     let of_pods = POD_COMMANDS.iter().filter(|(name, ..)| *name == command);
     for (_, subresource, verbs) in of_pods.filter(|_| on_pods) {
         add("get", "");
@@ -72,6 +83,36 @@ pub(super) fn needed_with(operation: &Operation, options: Options) -> Vec<Attrib
         }
     }
     found
+}
+
+/// What the API server also asks whoever does this, of which no log tells; none if it asks nothing more.
+#[must_use]
+pub fn also_asked(attributes: &Attributes) -> Option<&'static str> {
+    let Target::Resource(target) = &attributes.target else {
+        return None;
+    };
+    let writes = matches!(attributes.verb.as_str(), "create" | "update" | "patch");
+    let of = (
+        target.group.as_str(),
+        target.resource.as_str(),
+        target.subresource.as_str(),
+    );
+    match of {
+        _ if !writes => None,
+        ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings", "") => {
+            Some("all that the bound role gives, or `bind` on it")
+        }
+        ("rbac.authorization.k8s.io", "roles" | "clusterroles", "") => {
+            Some("all that is written into the role, or `escalate` on it")
+        }
+        ("certificates.k8s.io", "certificatesigningrequests", "approval") => {
+            Some("`approve` on the signer")
+        }
+        ("certificates.k8s.io", "certificatesigningrequests", "status") => {
+            Some("`sign` on the signer")
+        }
+        _ => None,
+    }
 }
 
 /// The same object, but what is made or listed has no name of its own.

@@ -274,3 +274,18 @@ mod for_any_log {
         }
     }
 }
+
+/// kubectl opens streams with GET, and since 1.35 the API server wants `create` as well: no log says so.
+#[test]
+fn streams_keep_the_right_that_no_log_shows() {
+    for stream in ["exec", "attach", "portforward"] {
+        let resource = format!("pods/{stream}");
+        let open = Attributes::resource("get", "", &resource, "shop").named("till");
+        let found = proposed(&[did(open.clone())]);
+        let expected = format!("namespace `shop`: create,get {resource} named till");
+        assert_eq!(found, [expected]);
+    }
+    let log = Attributes::resource("get", "", "pods/log", "shop").named("till");
+    let found = proposed(&[did(log)]);
+    assert_eq!(found, ["namespace `shop`: get pods/log named till"]);
+}

@@ -157,6 +157,52 @@ fn whoever_impersonates_used_the_right_to() {
     assert_eq!(traffic.subject("bo").unwrap().by_gate, 0);
 }
 
+/// Whoever is in a log as somebody else might be them, also if what they asked for was refused.
+#[test]
+fn impersonation_is_used_whatever_comes_of_it_and_with_all_it_took() {
+    let refused = Event {
+        impersonated: Some(Who {
+            name: "system:serviceaccount:shop:web",
+            groups: vec!["system:serviceaccounts", "system:serviceaccounts:shop"],
+            uid: "7",
+            extras: vec![("team", "x")],
+            ..Who::default()
+        }),
+        authorized: Some(false),
+        code: 403,
+        ..event("alice", "get", "till", 1)
+    };
+    let traffic = fold(&[refused]);
+    assert_eq!(
+        uses(&traffic, "system:serviceaccount:shop:web"),
+        ["may not get pods/till ×1"]
+    );
+    assert_eq!(
+        uses(&traffic, "alice"),
+        [
+            "did impersonate serviceaccounts/web ×1",
+            "did impersonate uids/7 ×1",
+            "did impersonate userextras/x ×1"
+        ]
+    );
+    let constrained = Event {
+        impersonated: Some(Who {
+            name: "bo",
+            constraint: "impersonate:user-info",
+            ..Who::default()
+        }),
+        ..event("alice", "get", "till", 1)
+    };
+    let traffic = fold(&[constrained]);
+    assert_eq!(
+        uses(&traffic, "alice"),
+        [
+            "did impersonate-on:user-info:get pods/till ×1",
+            "did impersonate:user-info users/bo ×1"
+        ]
+    );
+}
+
 #[test]
 fn what_came_through_the_gate_is_known_by_its_account_and_its_log() {
     let through = |request: &'static str, at| Event {

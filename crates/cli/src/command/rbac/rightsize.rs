@@ -5,7 +5,7 @@ use std::path::Path;
 
 use kubestile_assess::rightsize::{Rightsized, Wanted, rightsize};
 use kubestile_assess::traffic::Traffic;
-use kubestile_rbac::least::Options;
+use kubestile_rbac::least::{Options, also_asked};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -162,6 +162,13 @@ fn document(one: &Rightsized, traffic: &Traffic) -> Outcome<String> {
     }
     for asked in &proposal.requested {
         say(&format!("was refused, and is not given: {}", words(asked)));
+    }
+    for asked in &one.also_asked {
+        say(&format!(
+            "the API server also asks for more than a log shows: {} takes {}",
+            words(asked),
+            also_asked(asked).unwrap_or_default()
+        ));
     }
     for asked in &one.not_held {
         say(&format!(

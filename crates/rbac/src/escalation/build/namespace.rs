@@ -92,34 +92,6 @@ impl Builder<'_> {
         self.edge(from, to, Technique::Bind, Confidence::Certain, needs);
     }
 
-    /// Writes rules into a role that is bound to it already.
-    fn escalate(&mut self, from: &From<'_, '_, '_>, scope: &Scope) {
-        let needs = match scope {
-            Scope::Cluster => [N::ChangeClusterRoles, N::EscalateClusterRoles],
-            Scope::Namespace(_) => [N::ChangeRoles, N::EscalateRoles],
-        };
-        let bound: Vec<&str> = from
-            .rights
-            .scopes
-            .get(scope)
-            .into_iter()
-            .flat_map(|holding| &holding.roles)
-            .filter_map(|(_, role)| self.policy.role(*role))
-            .filter(|role| (role.kind() == "ClusterRole") == (*scope == Scope::Cluster))
-            .map(|role| role.metadata.name.as_str())
-            .collect();
-        if bound.is_empty() {
-            return;
-        }
-        let fits = |name: &str| bound.contains(&name);
-        let supports = needs.map(|n| from.rights.fitting(n, scope, fits));
-        if let [Some(change), Some(escalate)] = supports {
-            let needs = vec![change, escalate];
-            let to = everything_of(scope);
-            self.edge(from, to, Technique::Escalate, Confidence::Certain, needs);
-        }
-    }
-
     /// Impersonates service accounts or asks for their tokens.
     fn accounts_by_name(&mut self, from: &From<'_, '_, '_>, scope: &Scope) {
         let ways = [
