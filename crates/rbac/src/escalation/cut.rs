@@ -88,7 +88,12 @@ struct State {
 }
 
 impl<'g> Search<'_, 'g> {
+    /// Some way that is still open: any will do, for every cut breaks each of them.
     fn path(&self, removed: &HashSet<BindingId>) -> Option<Vec<&'g Edge>> {
+        let known = self.toward.known_path(self.start, removed);
+        if known.is_some() {
+            return known;
+        }
         let way = self
             .toward
             .path_without(self.start, removed, &HashSet::new());
@@ -115,7 +120,7 @@ impl<'g> Search<'_, 'g> {
         found
     }
 
-    /// Breaks the cheapest step of the best path, again and again; then takes back what was not needed.
+    /// Breaks the cheapest step of a path, again and again; then takes back what was not needed.
     fn quick(&self) -> Option<BTreeSet<BindingId>> {
         let mut removed: BTreeSet<BindingId> = BTreeSet::new();
         while let Some(steps) = self.path(&removed.iter().copied().collect()) {
@@ -131,7 +136,7 @@ impl<'g> Search<'_, 'g> {
         Some(removed)
     }
 
-    /// Every cut breaks a step of every path, so it is enough to try each step of the best one.
+    /// Every cut breaks a step of every path, so it is enough to try each step of one.
     fn exact(&self, removed: &mut BTreeSet<BindingId>, state: &mut State) {
         let bound = state.best.as_ref().map_or(u32::MAX, |(cost, _)| *cost);
         if state.left == 0 || self.total(removed) >= bound {

@@ -97,6 +97,40 @@ impl<'g> Toward<'g> {
         self.near.get(position(id)).copied().flatten()
     }
 
+    /// A way of steps that need one node each and that stand on none of these bindings, if one of the best
+    /// ways from a first step on is such a way. None does not mean that there is no way.
+    pub(super) fn known_path(
+        &self,
+        start: NodeId,
+        removed: &HashSet<BindingId>,
+    ) -> Option<Vec<&'g Edge>> {
+        let mut firsts: Vec<(u32, &'g Edge)> = self
+            .first_steps(start)
+            .filter(|edge| edge.survives(removed))
+            .filter_map(|edge| {
+                let rest = match edge.to == self.to {
+                    true => 0,
+                    false => self.first_step(edge.to)?.0,
+                };
+                Some((rest.saturating_add(cost(edge)), edge))
+            })
+            .collect();
+        firsts.sort_by_key(|(total, _)| *total);
+        firsts.into_iter().find_map(|(_, first)| {
+            let mut steps = vec![first];
+            let mut at = first.to;
+            while at != self.to {
+                let edge = self.graph.edges.get(self.first_step(at)?.1)?;
+                if edge.to == start || !edge.survives(removed) {
+                    return None;
+                }
+                steps.push(edge);
+                at = edge.to;
+            }
+            Some(steps)
+        })
+    }
+
     /// Steps from a node after which the end is near.
     pub(super) fn first_steps(&self, start: NodeId) -> impl Iterator<Item = &'g Edge> {
         let out = self.graph.out.get(position(start));

@@ -167,10 +167,15 @@ fn to_cut<'f, 'a>(
         let mine = &grant.binding.metadata;
         mine.name == meta.name && mine.namespace == meta.namespace
     };
+    let mine: BTreeSet<(&str, &str)> = grants
+        .iter()
+        .map(|g| &g.binding.metadata)
+        .map(|m| (m.namespace.as_str(), m.name.as_str()))
+        .collect();
     let own = |id| {
-        let binding = policy.binding(id)?;
-        let mine = grants.iter().any(|g| is_of(g, &binding.metadata));
-        mine.then_some(1)
+        let meta = &policy.binding(id)?.metadata;
+        mine.contains(&(meta.namespace.as_str(), meta.name.as_str()))
+            .then_some(1)
     };
     let least = |budget| toward.cut(start, budget, &own).map(|c| c.bindings);
     // A search for the fewest is worth it where there are few people.
