@@ -24,8 +24,11 @@ pub struct Facts<'a> {
 /// What a subject is told from all others by: kind, namespace, name.
 type Key<'a> = (&'a str, &'a str, &'a str);
 
-fn key(subject: &Subject) -> Key<'_> {
-    (&subject.kind, &subject.namespace, &subject.name)
+fn key<'a>(grant: &Grant<'a>) -> Key<'a> {
+    match grant.account() {
+        Some((namespace, name)) => ("ServiceAccount", namespace, name),
+        None => (&grant.subject.kind, "", &grant.subject.name),
+    }
 }
 
 /// What one binding gives to one subject.
@@ -43,6 +46,8 @@ pub struct Grant<'a> {
     pub namespace: Option<&'a str>,
     /// The role, if it exists.
     pub role: Option<&'a Role>,
+    /// Whether a fresh cluster has it as it is.
+    pub stock: bool,
 }
 
 /// Kinds of subjects.
@@ -109,7 +114,7 @@ impl<'a> Facts<'a> {
         let grants = grants(snapshot);
         let mut held: BTreeMap<Key<'a>, Vec<usize>> = BTreeMap::new();
         for (index, grant) in grants.iter().flatten().enumerate() {
-            held.entry(key(grant.subject)).or_default().push(index);
+            held.entry(key(grant)).or_default().push(index);
         }
         Self {
             snapshot,
@@ -118,10 +123,10 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// What a subject is given by name; none if roles and bindings are not known.
-    pub fn held_by(&self, subject: &Subject) -> Vec<&Grant<'a>> {
+    /// What the subject of a grant is given by name; none if roles and bindings are not known.
+    pub fn held_by(&self, grant: &Grant<'a>) -> Vec<&Grant<'a>> {
         let grants = self.grants.as_deref().unwrap_or_default();
-        let mine = self.held.get(&key(subject)).map_or(&[][..], Vec::as_slice);
+        let mine = self.held.get(&key(grant)).map_or(&[][..], Vec::as_slice);
         mine.iter().filter_map(|index| grants.get(*index)).collect()
     }
 
@@ -143,11 +148,24 @@ impl<'a> Facts<'a> {
         whom: impl Fn(Who) -> bool,
         wants: &[Want],
     ) -> Result<Vec<Hit<'_, 'a>>, Undecided> {
+        self.holders_by(whom, wants, |_| true)
+    }
+
+    /// The same by rules that `counts` lets count.
+    ///
+    /// # Errors
+    /// As [`Facts::grants`].
+    pub fn holders_by(
+        &self,
+        whom: impl Fn(Who) -> bool,
+        wants: &[Want],
+        counts: impl Fn(&Rule) -> bool,
+    ) -> Result<Vec<Hit<'_, 'a>>, Undecided> {
         let chosen = self
             .grants()?
             .iter()
             .filter(|g| whom(g.who) && !g.is_admin());
-        Ok(chosen.filter_map(|g| g.hit(wants)).collect())
+        Ok(chosen.filter_map(|g| g.hit_by(wants, &counts)).collect())
     }
 
     /// The API server's command line.
@@ -307,22 +325,29 @@ fn grants(snapshot: &Snapshot) -> Result<Vec<Grant<'_>>, Undecided> {
             .copied();
         let scope = binding.metadata.namespace.as_str();
         for (index, subject) in binding.subjects.iter().enumerate() {
-            let stock = stock::is_stock(snapshot.cluster.distribution, binding, subject);
+            let distribution = snapshot.cluster.distribution;
+            let stock = stock::is_stock(distribution, binding, subject);
             all.push(Grant {
                 binding,
                 subject,
                 index,
-                who: who(subject, stock),
+                who: who(subject, stock, distribution.is_managed()),
                 namespace: (!scope.is_empty()).then_some(scope),
                 role,
+                stock,
             });
         }
     }
     Ok(all)
 }
 
-fn who(subject: &Subject, stock: bool) -> Who {
+fn who(subject: &Subject, stock: bool, managed: bool) -> Who {
     let name = subject.name.as_str();
+    let machines = |name: &str| {
+        name == "system:nodes"
+            || name == "system:bootstrappers"
+            || name.starts_with("system:bootstrappers:")
+    };
     let account = name.strip_prefix("system:serviceaccount:");
     match (subject.kind.as_str(), name) {
         _ if stock => Who::Component,
@@ -335,8 +360,14 @@ fn who(subject: &Subject, stock: bool) -> Who {
         ("User", _) if account.is_some() => Who::Workload,
         ("Group", _) if name.starts_with("system:serviceaccounts:") => Who::Workload,
         ("Group", _) if name.starts_with("kubestile:") => Who::Gate,
-        // Only the API server's own authenticators give these names; S1-05 asks for that.
-        (_, _) if name.starts_with("system:") => Who::Component,
+        // What somebody gives to every machine is somebody's choice.
+        ("Group", _) if machines(name) => Who::Workload,
+        // Only the API server's own authenticators give these names; S1-05 asks for that. A provider has more of
+        // them, in bindings of its own; elsewhere whoever has one beside the control plane's was made by somebody.
+        (_, _) if name.starts_with("system:") => match managed || stock::is_control_plane(name) {
+            true => Who::Component,
+            false => Who::Workload,
+        },
         ("Group", _) => Who::Group,
         _ => Who::Person,
     }
@@ -353,18 +384,30 @@ impl<'a> Grant<'a> {
         ObjectRef::new(kind, &meta.namespace, &meta.name)
     }
 
+    /// Namespace and name, if it is a service account, also by its user name. One without a namespace is of its
+    /// binding's.
+    pub fn account(&self) -> Option<(&'a str, &'a str)> {
+        let subject = self.subject;
+        if subject.kind == "ServiceAccount" {
+            let namespace = match subject.namespace.is_empty() {
+                true => self.namespace.unwrap_or_default(),
+                false => &subject.namespace,
+            };
+            return Some((namespace, &subject.name));
+        }
+        let user = (subject.kind == "User").then_some(subject.name.as_str())?;
+        user.strip_prefix("system:serviceaccount:")?.split_once(':')
+    }
+
     /// The subject in words: "group `dev`".
     pub fn subject_words(&self) -> String {
-        let subject = self.subject;
-        match subject.kind.as_str() {
-            "ServiceAccount" => {
-                let namespace = match subject.namespace.is_empty() {
-                    true => self.namespace.unwrap_or_default(),
-                    false => &subject.namespace,
-                };
-                format!("service account `{namespace}/{}`", subject.name)
-            }
-            kind => format!("{} `{}`", kind.to_lowercase(), subject.name),
+        match self.account() {
+            Some((namespace, name)) => format!("service account `{namespace}/{name}`"),
+            None => format!(
+                "{} `{}`",
+                self.subject.kind.to_lowercase(),
+                self.subject.name
+            ),
         }
     }
 
@@ -386,9 +429,10 @@ impl<'a> Grant<'a> {
         self.namespace.is_none() && self.rules().iter().any(Rule::is_everything)
     }
 
-    /// The first rule that gives any of `wants`.
-    pub fn hit(&self, wants: &[Want]) -> Option<Hit<'_, 'a>> {
-        for (index, rule) in self.rules().iter().enumerate() {
+    /// The first rule that counts and gives any of `wants`.
+    pub fn hit_by(&self, wants: &[Want], counts: &impl Fn(&Rule) -> bool) -> Option<Hit<'_, 'a>> {
+        let counting = |(_, rule): &(usize, &Rule)| counts(rule);
+        for (index, rule) in self.rules().iter().enumerate().filter(counting) {
             for want in wants {
                 if want.cluster && self.namespace.is_some() {
                     continue;
@@ -423,7 +467,9 @@ impl<'a> Grant<'a> {
         });
         if let Some(fields) = value.as_object_mut() {
             if self.subject.kind == "ServiceAccount" {
-                fields.insert("namespace".into(), self.subject.namespace.clone().into());
+                if !self.subject.namespace.is_empty() {
+                    fields.insert("namespace".into(), self.subject.namespace.clone().into());
+                }
             } else {
                 fields.insert("apiGroup".into(), "rbac.authorization.k8s.io".into());
             }
@@ -525,9 +571,21 @@ impl Gives for Rule {
 
     fn writes(&self) -> bool {
         const READS: [&str; 3] = ["get", "list", "watch"];
-        let reviews = |r: &String| r.starts_with("selfsubject");
-        self.verbs.iter().any(|v| !READS.contains(&v.as_str()))
-            && !self.resources.is_empty()
-            && !self.resources.iter().all(reviews)
+        // A get of these is a connection, through which everything goes.
+        const ENTERS: [&str; 4] = ["exec", "attach", "portforward", "proxy"];
+        let asks = |r: &String| {
+            r.starts_with("selfsubject")
+                || matches!(
+                    r.as_str(),
+                    "subjectaccessreviews" | "localsubjectaccessreviews" | "tokenreviews"
+                )
+        };
+        let enters = |r: &String| {
+            r.split_once('/')
+                .is_some_and(|(_, sub)| ENTERS.contains(&sub))
+        };
+        let changes = self.verbs.iter().any(|v| !READS.contains(&v.as_str()));
+        (changes && !self.resources.is_empty() && !self.resources.iter().all(asks))
+            || (self.has_verb("get") && self.resources.iter().any(enters))
     }
 }

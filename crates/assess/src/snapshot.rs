@@ -28,11 +28,12 @@ pub use machine::{
     Certificate, ClusterEntry, Context, Credential, Exec, Kubeconfig, Kuberc, Machine, Token,
     UserEntry,
 };
+pub(crate) use objects::is_of_cluster;
 pub use objects::{
-    Binding, Csr, CsrCondition, CsrSpec, CsrStatus, DRILL_DAYS, DRILLED, Engine, MatchResources,
-    Meta, NamedRules, Namespace, ObjectRef, Operations, Policy, PolicyBinding, PolicyBindingSpec,
-    PolicySpec, Role, RoleRef, SecretMeta, Selector, ServiceAccount, Subject, Webhook,
-    WebhookConfiguration, WebhookKind,
+    Binding, Csr, CsrCondition, CsrSpec, CsrStatus, DRILL_DAYS, DRILLED, Engine, Expression,
+    MatchResources, Meta, NamedRules, Namespace, ObjectRef, Operations, Policy, PolicyBinding,
+    PolicyBindingSpec, PolicySpec, Role, RoleRef, SecretMeta, Selector, ServiceAccount, Subject,
+    Webhook, WebhookConfiguration, WebhookKind,
 };
 
 /// The form of the document; another one is refused.

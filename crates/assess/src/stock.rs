@@ -340,6 +340,25 @@ pub(crate) fn is_stock_role(name: &str) -> bool {
             .any(|p| name.starts_with(p))
 }
 
+/// Whether a user or group of this name is part of every control plane (`user.go`, `bootstrappolicy`), its nodes and
+/// whoever is in `system:masters` anyway.
+pub(crate) fn is_control_plane(name: &str) -> bool {
+    matches!(
+        name,
+        "system:masters"
+            | "system:apiserver"
+            | "system:kube-apiserver"
+            | "system:kube-controller-manager"
+            | "system:kube-scheduler"
+            | "system:kube-proxy"
+            | "system:kube-aggregator"
+            | "system:cloud-controller-manager"
+            | "system:volume-scheduler"
+            | "system:monitoring"
+    ) || name.starts_with("system:node:")
+        || name.starts_with("system:k3s-")
+}
+
 /// Whether people do not work in this namespace: it is the control plane's own.
 pub(crate) fn is_system_namespace(name: &str) -> bool {
     matches!(

@@ -5,17 +5,18 @@ mod reach;
 mod shape;
 
 pub(super) use paths::paths;
-pub(super) use reach::takeover;
+pub(super) use reach::{STARTS, takeover};
 pub(super) use shape::{
     aggregation, built_in_roles, dangling, groups, namespaced, standing_writes, token_mount,
     wildcards,
 };
 
 use kubestile_rbac::Rule;
+use kubestile_rbac::covers::covers;
 
 use crate::facts::{Facts, Gives as _, Grant, Hit, Want, Who};
 use crate::snapshot::ObjectRef;
-use crate::verdict::{Change, Evidence, Fix, Judged, Verdict};
+use crate::verdict::{Change, Evidence, Fix, Judged, Verdict, undecided};
 
 /// More administrators of everything than this is a finding.
 const ADMINISTRATORS: usize = 2;
@@ -34,7 +35,7 @@ const ANY: &[&str] = &[
 const RBAC: &str = "rbac.authorization.k8s.io";
 const ADMISSION: &str = "admissionregistration.k8s.io";
 
-const fn want(
+pub(super) const fn want(
     verbs: &'static [&'static str],
     group: &'static str,
     resources: &'static [&'static str],
@@ -95,7 +96,18 @@ fn none_may(hits: &[Hit<'_, '_>], pass: &str, fail: &str, mend: &str) -> Verdict
 
 /// S0-09
 pub(super) fn anonymous(facts: &Facts<'_>) -> Judged {
-    let grants = facts.grants()?.iter().filter(|g| g.who == Who::Anonymous);
+    const NAMES: [&str; 2] = ["system:anonymous", "system:unauthenticated"];
+    // Also a stock binding whose role was widened.
+    let widened = |g: &&Grant<'_>| {
+        g.stock
+            && g.namespace.is_none()
+            && NAMES.contains(&g.subject.name.as_str())
+            && !g.rules().iter().all(is_discovery)
+    };
+    let grants = facts
+        .grants()?
+        .iter()
+        .filter(|g| g.who == Who::Anonymous || widened(g));
     let grants: Vec<&Grant<'_>> = grants.collect();
     let evidence = grants.iter().map(|g| {
         g.evidence(format!(
@@ -189,12 +201,17 @@ pub(super) fn everyone(facts: &Facts<'_>) -> Judged {
     }))
 }
 
+/// A binding of somebody's making for a part of the control plane; `system:masters` needs none.
+fn is_made(grant: &Grant<'_>) -> bool {
+    !grant.stock && grant.who == Who::Component && grant.subject.name != "system:masters"
+}
+
 /// S0-11
 pub(super) fn administrators(facts: &Facts<'_>) -> Judged {
     let admins: Vec<&Grant<'_>> = facts
         .grants()?
         .iter()
-        .filter(|g| g.who.is_chosen() && g.is_admin())
+        .filter(|g| g.is_admin() && (g.who.is_chosen() || is_made(g)))
         .collect();
     let mut subjects: Vec<_> = admins.iter().map(|g| g.subject).collect();
     subjects.sort_unstable();
@@ -234,10 +251,10 @@ pub(super) fn administrators(facts: &Facts<'_>) -> Judged {
 /// S0-14
 pub(super) fn default_accounts(facts: &Facts<'_>) -> Judged {
     let bound = |g: &&Grant<'_>| {
-        let user = g.subject.name.strip_prefix("system:serviceaccount:");
-        g.who == Who::Workload
-            && (g.subject.kind == "ServiceAccount" && g.subject.name == "default"
-                || user.is_some_and(|u| u.ends_with(":default")))
+        // A group of all accounts of a namespace has its `default` in it.
+        let all =
+            g.subject.kind == "Group" && g.subject.name.starts_with("system:serviceaccounts:");
+        g.who == Who::Workload && (all || g.account().is_some_and(|(_, name)| name == "default"))
     };
     let grants: Vec<&Grant<'_>> = facts.grants()?.iter().filter(bound).collect();
     let evidence = grants.iter().map(|g| {
@@ -260,9 +277,14 @@ pub(super) fn default_accounts(facts: &Facts<'_>) -> Judged {
     }))
 }
 
+/// Whether a rule is for objects of every name.
+fn unnamed(rule: &Rule) -> bool {
+    rule.resource_names.is_empty()
+}
+
 /// S2-04
 pub(super) fn secrets(facts: &Facts<'_>) -> Judged {
-    let hits = facts.holders(Who::is_human, &[want(READ, "", &["secrets"])])?;
+    let hits = facts.holders_by(Who::is_human, &[want(READ, "", &["secrets"])], unnamed)?;
     let wide: Vec<Hit<'_, '_>> = hits
         .into_iter()
         .filter(|h| h.grant.namespace.is_none())
@@ -278,23 +300,39 @@ pub(super) fn secrets(facts: &Facts<'_>) -> Judged {
 /// S2-05
 pub(super) fn bind_escalate(facts: &Facts<'_>) -> Judged {
     const BIND: Want = want(&["bind"], RBAC, &["clusterroles", "roles"]);
-    const ESCALATE: Want = want(&["escalate"], RBAC, &["clusterroles", "roles"]);
-    let writes = |subject: &crate::snapshot::Subject, resources: &[&str]| {
+    const BINDINGS: &[&str] = &["clusterrolebindings", "rolebindings"];
+    // A role of the cluster is changed in the cluster only.
+    const ESCALATE: [(Want, &[&str]); 2] = [
+        (want(&["escalate"], RBAC, &["roles"]), &["roles"]),
+        (
+            wide(&["escalate"], RBAC, &["clusterroles"]),
+            &["clusterroles"],
+        ),
+    ];
+    let writes = |hit: &Hit<'_, '_>, resources: &[&str]| {
         let gives = |rule: &Rule, verb: &&str| {
             let mut these = resources.iter();
             these.any(|r| rule.gives_action(verb, RBAC, r))
         };
-        facts.held_by(subject).iter().any(|g| {
+        // Both in the same place.
+        let meets = |g: &&&Grant<'_>| match (g.namespace, hit.grant.namespace) {
+            (Some(one), Some(other)) => one == other,
+            (None, _) | (_, None) => true,
+        };
+        facts.held_by(hit.grant).iter().filter(meets).any(|g| {
             g.rules()
                 .iter()
                 .any(|rule| WRITE.iter().any(|verb| gives(rule, verb)))
         })
     };
+    let more = |hit: &Hit<'_, '_>| raises(facts, hit);
     let mut hits = facts.holders(Who::is_chosen, &[BIND])?;
-    hits.retain(|h| writes(h.grant.subject, &["clusterrolebindings", "rolebindings"]));
-    let mut escalate = facts.holders(Who::is_chosen, &[ESCALATE])?;
-    escalate.retain(|h| writes(h.grant.subject, &["clusterroles", "roles"]));
-    hits.extend(escalate);
+    hits.retain(|h| writes(h, BINDINGS) && more(h));
+    for (escalate, roles) in ESCALATE {
+        let mut found = facts.holders(Who::is_chosen, &[escalate])?;
+        found.retain(|h| writes(h, roles));
+        hits.extend(found);
+    }
     Ok(none_may(
         &hits,
         "nobody can give themselves more than they have",
@@ -303,21 +341,56 @@ pub(super) fn bind_escalate(facts: &Facts<'_>) -> Judged {
     ))
 }
 
+/// Whether one of the roles that may be bound has what the binder has not: of a list of names, those that exist.
+fn raises(facts: &Facts<'_>, hit: &Hit<'_, '_>) -> bool {
+    let own: Vec<Rule> = facts
+        .held_by(hit.grant)
+        .iter()
+        .flat_map(|g| g.rules())
+        .cloned()
+        .collect();
+    let binds = |r: &&Rule| {
+        let kinds = ["clusterroles", "roles"];
+        kinds.iter().any(|k| r.gives_action("bind", RBAC, k))
+    };
+    let rbac = &facts.snapshot.rbac;
+    let roles = || {
+        let cluster = rbac.cluster_roles.known().into_iter().flatten();
+        cluster.chain(rbac.roles.known().into_iter().flatten())
+    };
+    let stronger = |name: &String| {
+        roles().any(|r| {
+            let gives = r.rules.iter().filter(|r| !r.resources.is_empty());
+            r.metadata.name == *name && !covers(&own, &gives.cloned().collect::<Vec<Rule>>())
+        })
+    };
+    let mut all = hit.grant.rules().iter().filter(binds);
+    all.any(|rule| unnamed(rule) || rule.resource_names.iter().any(stronger))
+}
+
 /// S2-06
 pub(super) fn impersonation(facts: &Facts<'_>) -> Judged {
     const VERB: &[&str] = &["impersonate"];
-    const WANTS: &[Want] = &[
-        want(VERB, "", &["users", "groups", "serviceaccounts"]),
-        want(VERB, "authentication.k8s.io", &["uids", "userextras"]),
+    // Users and groups are of no namespace, so that a binding in one gives nothing.
+    const WHOM: &[Want] = &[
+        wide(VERB, "", &["users"]),
+        want(VERB, "", &["serviceaccounts"]),
     ];
-    let mut hits = facts.holders(Who::is_chosen, WANTS)?;
-    // A name that is listed bounds it.
-    hits.retain(|h| {
-        h.grant
-            .rules()
-            .get(h.rule)
-            .is_none_or(|r| r.resource_names.is_empty())
+    const BESIDE: &[Want] = &[
+        wide(VERB, "", &["groups"]),
+        wide(VERB, "authentication.k8s.io", &["uids", "userextras"]),
+    ];
+    // A name that is listed bounds it, if it is not one of the cluster's own.
+    let open = |r: &Rule| unnamed(r) || r.resource_names.iter().any(|n| n.starts_with("system:"));
+    let mut hits = facts.holders_by(Who::is_chosen, WHOM, open)?;
+    // A group alone is nobody: a request must name a user or an account.
+    let mut beside = facts.holders_by(Who::is_chosen, BESIDE, open)?;
+    beside.retain(|h| {
+        let mine = facts.held_by(h.grant);
+        mine.iter().any(|g| g.hit_by(WHOM, &|_| true).is_some())
     });
+    beside.retain(|h| !hits.iter().any(|k| std::ptr::eq(k.grant, h.grant)));
+    hits.extend(beside);
     Ok(none_may(
         &hits,
         "nobody can act as somebody else, beside a gate",
@@ -359,13 +432,7 @@ pub(super) fn nodes_proxy(facts: &Facts<'_>) -> Judged {
 /// S2-10
 pub(super) fn mint_tokens(facts: &Facts<'_>) -> Judged {
     let wants = [want(&["create"], "", &["serviceaccounts/token"])];
-    let mut hits = facts.holders(Who::is_chosen, &wants)?;
-    hits.retain(|h| {
-        h.grant
-            .rules()
-            .get(h.rule)
-            .is_none_or(|r| r.resource_names.is_empty())
-    });
+    let hits = facts.holders_by(Who::is_chosen, &wants, unnamed)?;
     Ok(none_may(
         &hits,
         "nobody makes tokens for any service account they like",
@@ -377,29 +444,38 @@ pub(super) fn mint_tokens(facts: &Facts<'_>) -> Judged {
 /// S2-11
 pub(super) fn sign_certificates(facts: &Facts<'_>) -> Judged {
     const CERTIFICATES: &str = "certificates.k8s.io";
-    let approve = facts.holders(
-        Who::is_chosen,
-        &[wide(&["approve", "sign"], CERTIFICATES, &["signers"])],
-    )?;
-    let may = |subject: &crate::snapshot::Subject, resource: &str| {
-        facts.grants().is_ok_and(|all| {
-            all.iter()
-                .filter(|g| g.subject == subject && g.namespace.is_none())
-                .flat_map(|g| g.rules())
-                .any(|r| {
-                    ["update", "patch"]
-                        .iter()
-                        .any(|v| r.gives_action(v, CERTIFICATES, resource))
-                })
-        })
+    const APPROVAL: &str = "certificatesigningrequests/approval";
+    const STATUS: &str = "certificatesigningrequests/status";
+    // Signers whose certificates the API server takes for somebody.
+    let trusted = |name: &String| {
+        matches!(
+            name.as_str(),
+            "*" | "kubernetes.io/*"
+                | "kubernetes.io/kube-apiserver-client"
+                | "kubernetes.io/kube-apiserver-client-kubelet"
+        )
     };
-    let hits: Vec<Hit<'_, '_>> = approve
-        .into_iter()
-        .filter(|h| {
-            may(h.grant.subject, "certificatesigningrequests/approval")
-                || may(h.grant.subject, "certificatesigningrequests/status")
-        })
-        .collect();
+    let counts = |r: &Rule| unnamed(r) || r.resource_names.iter().any(trusted);
+    let may = |grant: &Grant<'_>, resource: &str| {
+        let mine = facts.held_by(grant);
+        mine.iter()
+            .filter(|g| g.namespace.is_none())
+            .flat_map(|g| g.rules())
+            .any(|r| {
+                ["update", "patch"]
+                    .iter()
+                    .any(|v| r.gives_action(v, CERTIFICATES, resource))
+            })
+    };
+    let mut hits = Vec::new();
+    for (verb, part) in [
+        (wide(&["approve"], CERTIFICATES, &["signers"]), APPROVAL),
+        (wide(&["sign"], CERTIFICATES, &["signers"]), STATUS),
+    ] {
+        let found = facts.holders_by(Who::is_chosen, &[verb], counts)?;
+        hits.extend(found.into_iter().filter(|h| may(h.grant, part)));
+    }
+    hits.dedup_by(|a, b| std::ptr::eq(a.grant, b.grant));
     Ok(none_may(
         &hits,
         "certificates are given out by controllers only",
@@ -430,6 +506,7 @@ pub(super) fn admission_writers(facts: &Facts<'_>) -> Judged {
 
 /// S2-13
 pub(super) fn interception(facts: &Facts<'_>) -> Judged {
+    const BELIEVED: [&str; 3] = ["coredns", "kube-dns", "kube-proxy"];
     const WANTS: &[Want] = &[
         wide(WRITE, "apiregistration.k8s.io", &["apiservices"]),
         wide(
@@ -440,7 +517,19 @@ pub(super) fn interception(facts: &Facts<'_>) -> Judged {
         want(WRITE, "", &["endpoints", "services/status"]),
         want(WRITE, "discovery.k8s.io", &["endpointslices"]),
     ];
-    let hits = facts.holders(Who::is_human, WANTS)?;
+    let mut hits = facts.holders(Who::is_human, WANTS)?;
+    // Whose answers everybody believes: the cluster's DNS, and where kube-proxy leads.
+    let believed = |r: &Rule| {
+        unnamed(r)
+            || r.resource_names
+                .iter()
+                .any(|n| BELIEVED.contains(&n.as_str()))
+    };
+    let mut maps =
+        facts.holders_by(Who::is_human, &[want(WRITE, "", &["configmaps"])], believed)?;
+    maps.retain(|h| h.grant.namespace.is_none_or(|n| n == "kube-system"));
+    maps.retain(|h| !hits.iter().any(|k| std::ptr::eq(k.grant, h.grant)));
+    hits.extend(maps);
     Ok(none_may(
         &hits,
         "no person may stand between others and a service",
@@ -481,6 +570,7 @@ pub(super) fn relabel_namespaces(facts: &Facts<'_>) -> Judged {
 /// S0-12
 pub(super) fn legacy_tokens(facts: &Facts<'_>) -> Judged {
     const USED: &str = "kubernetes.io/legacy-token-last-used";
+    const INVALID: &str = "kubernetes.io/legacy-token-invalid-since";
     let mut in_log = Vec::new();
     super::traffic::legacy_tokens(facts, &mut in_log);
     let secrets = match facts.snapshot.token_secrets.get() {
@@ -496,7 +586,12 @@ pub(super) fn legacy_tokens(facts: &Facts<'_>) -> Judged {
     let mut evidence = Vec::new();
     let mut changes = Vec::new();
     for secret in tokens() {
-        let Some(day) = secret.metadata.labels.get(USED) else {
+        let labels = &secret.metadata.labels;
+        // Kubernetes' cleaner has taken it out of use; it deletes it later.
+        if labels.contains_key(INVALID) {
+            continue;
+        }
+        let Some(day) = labels.get(USED).filter(|day| of_late(day, facts)) else {
             continue;
         };
         let object = ObjectRef::new("secret", &secret.metadata.namespace, &secret.metadata.name);
@@ -517,6 +612,13 @@ pub(super) fn legacy_tokens(facts: &Facts<'_>) -> Judged {
         ));
     }
     evidence.extend(in_log);
+    // Older servers write down no use.
+    let untracked = facts.snapshot.minor().is_some_and(|m| m < TRACKED);
+    if evidence.is_empty() && untracked && tokens().next().is_some() {
+        return undecided(format!(
+            "there are tokens without an end, and Kubernetes before 1.{TRACKED} does not write down that one is used: an audit log shows it (--audit-log FILE)"
+        ));
+    }
     let pass = match tokens().count() {
         0 => "there is no token without an end".to_owned(),
         n => format!("{n} token(s) without an end, none seen in use"),
@@ -530,4 +632,16 @@ pub(super) fn legacy_tokens(facts: &Facts<'_>) -> Judged {
             changes,
         )
     }))
+}
+
+/// From which minor version on the API server writes the day of last use on a token's Secret
+/// (`LegacyServiceAccountTokenTracking`).
+const TRACKED: u32 = 26;
+/// Days after which a token is not in use any more: when Kubernetes' own cleaner takes it away.
+const UNUSED: i64 = 365;
+
+/// Whether a day (`2026-01-31`) is not long before the snapshot; so is one that cannot be read.
+fn of_late(day: &str, facts: &Facts<'_>) -> bool {
+    let at = crate::exception::instant(&format!("{day}T00:00:00Z"));
+    at.is_none_or(|at| facts.snapshot.taken.as_secs() - at.as_secs() <= UNUSED * 86_400)
 }

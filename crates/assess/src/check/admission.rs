@@ -1,10 +1,14 @@
 //! What admission is set up to do, and what it lets through.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::Value;
 
-use crate::facts::{Facts, Who};
+use super::access::{STARTS, want};
+use crate::facts::{Facts, Want, Who};
 use crate::snapshot::{
-    ObjectRef, Operations, Selector, Webhook, WebhookConfiguration, WebhookKind,
+    Expression, Namespace, ObjectRef, Operations, Policy, PolicyBinding, Selector, Webhook,
+    WebhookConfiguration, WebhookKind, is_of_cluster,
 };
 use crate::stock;
 use crate::verdict::{Change, Class, Evidence, Fix, Judged, Undecided, Verdict};
@@ -16,12 +20,65 @@ const TIMEOUT: u32 = 10;
 struct Enforcing<'a> {
     object: ObjectRef,
     rules: &'a [Operations],
-    /// What keeps it from seeing everything.
-    selectors: Vec<&'a Selector>,
+    /// What of these it leaves out again.
+    excluded: Vec<&'a Operations>,
+    /// In which namespaces.
+    namespaces: Vec<&'a Selector>,
+    /// For which objects.
+    objects: Vec<&'a Selector>,
 }
 
-/// Everything that refuses: bound policies with `Deny`, validating webhooks.
-fn enforcing<'a>(facts: &Facts<'a>) -> Result<Vec<Enforcing<'a>>, Undecided> {
+impl Enforcing<'_> {
+    /// Whether it is asked about an operation, wherever the object is and whatever labels it has.
+    fn matches(&self, operation: &str, group: &str, resource: &str) -> bool {
+        let matching = |r: &Operations| r.matches(operation, group, resource);
+        let of_all = |r: &&Operations| r.resource_names.is_empty();
+        self.rules.iter().filter(of_all).any(matching)
+            && !self.excluded.iter().any(|r| matching(r))
+            // An object without labels is what whoever makes it likes it to be.
+            && self.objects.iter().all(|s| s.selects(&BTreeMap::new()))
+    }
+
+    /// Whether it is asked in a namespace with these labels.
+    fn looks_into(&self, labels: &BTreeMap<String, String>) -> bool {
+        self.namespaces.iter().all(|s| s.selects(labels))
+    }
+}
+
+/// Labels of the namespaces of people; of one without any where those are not known.
+fn of_people(facts: &Facts<'_>) -> Vec<BTreeMap<String, String>> {
+    let known = facts.snapshot.namespaces.known().into_iter().flatten();
+    let theirs = known.filter(|n| !stock::is_system_namespace(&n.metadata.name));
+    let mut found: Vec<BTreeMap<String, String>> = theirs.map(labels_of).collect();
+    if found.is_empty() {
+        found.push(BTreeMap::new());
+    }
+    found
+}
+
+/// With the label that the API server itself sets on each.
+fn labels_of(namespace: &Namespace) -> BTreeMap<String, String> {
+    let mut labels = namespace.metadata.labels.clone();
+    labels.insert(NAME.to_owned(), namespace.metadata.name.clone());
+    labels
+}
+
+/// Whether conditions let no request through at all.
+fn never(conditions: &[Expression]) -> bool {
+    conditions.iter().any(|c| c.expression.trim() == "false")
+}
+
+/// Whether a policy that is bound to `Deny` can refuse anything.
+fn can_refuse(policy: &Policy) -> bool {
+    let spec = &policy.spec;
+    let says = |v: &Expression| v.expression.trim() != "true";
+    let only_writes = spec.validations.is_empty() && !spec.audit_annotations.is_empty();
+    let nothing = !spec.validations.is_empty() && !spec.validations.iter().any(says);
+    !(only_writes || nothing || never(&spec.match_conditions))
+}
+
+/// Policies that a binding lets refuse, with that binding.
+fn denying<'a>(facts: &Facts<'a>) -> Result<Vec<(&'a Policy, &'a PolicyBinding)>, Undecided> {
     let admission = &facts.snapshot.admission;
     let policies = admission.policies.get()?;
     let mut found = Vec::new();
@@ -30,37 +87,59 @@ fn enforcing<'a>(facts: &Facts<'a>) -> Result<Vec<Enforcing<'a>>, Undecided> {
         let policy = policies
             .iter()
             .find(|p| p.metadata.name == binding.spec.policy_name);
-        let (true, Some(policy)) = (denies, policy) else {
-            continue;
-        };
+        if let Some(policy) = policy.filter(|p| denies && can_refuse(p)) {
+            found.push((policy, binding));
+        }
+    }
+    Ok(found)
+}
+
+/// Everything that refuses: bound policies with `Deny`, validating webhooks.
+fn enforcing<'a>(facts: &Facts<'a>) -> Result<Vec<Enforcing<'a>>, Undecided> {
+    let mut found = Vec::new();
+    for (policy, binding) in denying(facts)? {
         let constraints = &policy.spec.match_constraints;
         let bound = binding.spec.match_resources.as_ref();
-        let selectors = [
-            constraints.namespace_selector.as_ref(),
-            constraints.object_selector.as_ref(),
-            bound.and_then(|b| b.namespace_selector.as_ref()),
-            bound.and_then(|b| b.object_selector.as_ref()),
-        ];
+        // A binding's own rules narrow the policy's; one that names some is not taken for the whole.
+        let narrowed = bound.is_some_and(|b| !b.resource_rules.is_empty());
+        let rules = bound.filter(|_| narrowed).unwrap_or(constraints);
+        let left_out = bound.map_or(&[][..], |b| &b.exclude_resource_rules);
         found.push(Enforcing {
             object: ObjectRef::new(
                 "validatingadmissionpolicybinding",
                 "",
                 &binding.metadata.name,
             ),
-            rules: &constraints.resource_rules,
-            selectors: selectors.into_iter().flatten().collect(),
+            rules: &rules.resource_rules,
+            excluded: constraints
+                .exclude_resource_rules
+                .iter()
+                .chain(left_out)
+                .collect(),
+            namespaces: [
+                constraints.namespace_selector.as_ref(),
+                bound.and_then(|b| b.namespace_selector.as_ref()),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
+            objects: [
+                constraints.object_selector.as_ref(),
+                bound.and_then(|b| b.object_selector.as_ref()),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
         });
     }
     for (configuration, webhook) in webhooks(facts)? {
-        if configuration.kind == WebhookKind::Validating {
-            let selectors = [
-                webhook.namespace_selector.as_ref(),
-                webhook.object_selector.as_ref(),
-            ];
+        if configuration.kind == WebhookKind::Validating && !never(&webhook.match_conditions) {
             found.push(Enforcing {
                 object: object_of(configuration),
                 rules: &webhook.rules,
-                selectors: selectors.into_iter().flatten().collect(),
+                excluded: Vec::new(),
+                namespaces: webhook.namespace_selector.iter().collect(),
+                objects: webhook.object_selector.iter().collect(),
             });
         }
     }
@@ -91,13 +170,15 @@ fn covering(
     wanted: &[(&str, &str, &str)],
 ) -> Result<(Vec<Evidence>, Vec<String>), Undecided> {
     let all = enforcing(facts)?;
+    let people = of_people(facts);
     let mut evidence = Vec::new();
     let mut missing = Vec::new();
     for (operation, group, resource) in wanted {
+        // What is of the cluster is seen whatever namespaces are selected; all of people's must be seen.
+        let everywhere = *resource != "namespaces" && is_of_cluster(group, resource);
         let matching = all.iter().find(|e| {
-            e.rules
-                .iter()
-                .any(|r| r.matches(operation, group, resource))
+            e.matches(operation, group, resource)
+                && (everywhere || people.iter().all(|labels| e.looks_into(labels)))
         });
         match matching {
             Some(found) => {
@@ -130,12 +211,14 @@ fn covered(facts: &Facts<'_>, wanted: &[(&str, &str, &str)], what: &str, mend: &
 
 /// S3-01
 pub(super) fn engine(facts: &Facts<'_>) -> Judged {
-    let pods = |r: &Operations| {
-        r.matches("CREATE", "", "pods") || r.matches("CREATE", "apps", "deployments")
+    let pods = |e: &&Enforcing<'_>| {
+        e.matches("CREATE", "", "pods") || e.matches("CREATE", "apps", "deployments")
     };
+    let people = of_people(facts);
     let mut evidence: Vec<Evidence> = enforcing(facts)?
         .iter()
-        .filter(|e| e.rules.iter().any(pods))
+        .filter(pods)
+        .filter(|e| people.iter().any(|labels| e.looks_into(labels)))
         .map(|e| Evidence::object(&e.object, "", "refuses writes of workloads that break it"))
         .collect();
     if let Ok(engines) = facts.snapshot.admission.engines.get() {
@@ -245,7 +328,11 @@ pub(super) fn fail_closed(facts: &Facts<'_>) -> Judged {
             evidence.push(Evidence::object(&object, field("timeoutSeconds"), text));
         }
     }
-    for policy in facts.snapshot.admission.policies.get()? {
+    // One that is bound to warn or to write down refuses nothing that it could let through.
+    let mut policies: Vec<&Policy> = denying(facts)?.into_iter().map(|(p, _)| p).collect();
+    policies.sort_unstable_by_key(|p| &p.metadata.name);
+    policies.dedup_by_key(|p| &p.metadata.name);
+    for policy in policies {
         seen += 1;
         if policy.spec.failure_policy.as_deref() == Some("Ignore") {
             let object = ObjectRef::new("validatingadmissionpolicy", "", &policy.metadata.name);
@@ -279,47 +366,76 @@ pub(super) fn fail_closed(facts: &Facts<'_>) -> Judged {
 
 /// S3-04
 pub(super) fn exemptions(facts: &Facts<'_>) -> Judged {
+    const RELABEL: &[Want] = &[want(&["update", "patch"], "", &["namespaces"])];
+    const CREATE: &[Want] = &[want(&["create"], "", &["namespaces"])];
     let all = enforcing(facts)?;
-    let relabel = facts.holders(
-        Who::is_human,
-        &[crate::facts::Want {
-            verbs: &["update", "patch"],
-            group: "",
-            resources: &["namespaces"],
-            cluster: false,
-        }],
-    )?;
-    let mut evidence = Vec::new();
-    for rules in &all {
-        let by_label = |s: &&&Selector| !s.is_everything() && !is_by_name(s);
-        if rules.selectors.iter().any(|s| by_label(&s)) && !relabel.is_empty() {
-            let text = "it passes over namespaces or objects by a label that people can set";
-            evidence.push(Evidence::object(
-                &rules.object,
-                "namespaceSelector, objectSelector",
-                text,
-            ));
-        }
-    }
     if all.is_empty() {
         return Ok(Verdict::not_applicable(
             "there is no check that could be passed by",
         ));
     }
+    let relabel = !facts.holders(Who::is_human, RELABEL)?.is_empty();
+    let create = !facts.holders(Who::is_human, CREATE)?.is_empty();
+    let starts = facts.holders(Who::is_human, STARTS)?;
+    let mut evidence = Vec::new();
+    for check in &all {
+        let mut say = |field: &str, text: String| {
+            evidence.push(Evidence::object(&check.object, field, text));
+        };
+        let by_label = |s: &&&Selector| !s.is_everything() && !is_by_name(s);
+        let new = |s: &Selector| create && !s.selects(&BTreeMap::new());
+        if check
+            .namespaces
+            .iter()
+            .any(|s| by_label(&s) && (relabel || new(s)))
+        {
+            let text = "it passes over namespaces by a label that people can set";
+            say("namespaceSelector", text.to_owned());
+        }
+        // Whoever makes an object gives it its labels.
+        let writes = relabel || !starts.is_empty();
+        if check.objects.iter().any(|s| !s.is_everything()) && writes {
+            let text = "it passes over objects by a label that people can set";
+            say("objectSelector", text.to_owned());
+        }
+        let names = check.namespaces.iter().flat_map(|s| excluded_names(s));
+        for name in names.collect::<BTreeSet<&str>>() {
+            let mut there = starts
+                .iter()
+                .filter(|h| h.grant.namespace.is_none_or(|n| n == name));
+            if let Some(hit) = there.next() {
+                let who = hit.grant.subject_words();
+                let text = format!("it passes over `{name}`, where {who} may start workloads");
+                say("namespaceSelector", text);
+            }
+        }
+    }
     Ok(
         Verdict::of(evidence, "no check can be passed by with a label", |n| {
-            format!("{n} check(s) can be passed by with a label")
+            format!("{n} check(s) can be passed by")
         })
         .sure(70)
         .mend(|| {
-            Fix::text("select namespaces by kubernetes.io/metadata.name, which nobody can change")
+            Fix::text("select namespaces by kubernetes.io/metadata.name, which nobody can change, and leave out only those where no person may start anything")
         }),
     )
 }
 
+/// Namespaces that a selector passes over by their name.
+fn excluded_names(selector: &Selector) -> Vec<&str> {
+    let by_name = |e: &&Value| {
+        let is = |field: &str, word: &str| e.get(field).and_then(Value::as_str) == Some(word);
+        is("key", NAME) && is("operator", "NotIn")
+    };
+    let values = selector.match_expressions.iter().filter(by_name);
+    let values = values.filter_map(|e| e.get("values")?.as_array());
+    values.flatten().filter_map(Value::as_str).collect()
+}
+
 /// The one label of a namespace that the API server writes itself.
+const NAME: &str = "kubernetes.io/metadata.name";
+
 fn is_by_name(selector: &Selector) -> bool {
-    const NAME: &str = "kubernetes.io/metadata.name";
     selector.match_labels.keys().all(|k| k == NAME)
         && selector
             .match_expressions

@@ -237,10 +237,27 @@ fn first_match(file: &ConfigFile, probe: &Probe) -> (Level, Option<usize>) {
     for (index, rule) in rules.into_iter().flatten().enumerate() {
         if matches(rule, probe) {
             let level = rule.get("level").and_then(Value::as_str);
-            return (Level::of(level), Some(index));
+            let level = match is_omitted(&[&file.content, rule]) {
+                true => Level::None,
+                false => Level::of(level),
+            };
+            return (level, Some(index));
         }
     }
     (Level::None, None)
+}
+
+/// Whether every stage of a request that is answered is left out, by the policy or by the rule.
+fn is_omitted(places: &[&Value]) -> bool {
+    let omits = |stage: &str| {
+        let lists = places
+            .iter()
+            .filter_map(|p| p.get("omitStages")?.as_array());
+        lists.flatten().any(|s| s.as_str() == Some(stage))
+    };
+    ["RequestReceived", "ResponseStarted", "ResponseComplete"]
+        .into_iter()
+        .all(omits)
 }
 
 fn matches(rule: &Value, probe: &Probe) -> bool {

@@ -281,14 +281,18 @@ pub(super) fn multi_factor(facts: &Facts<'_>) -> Judged {
         |issuer| {
             let mut rules = expressions(issuer, "claimValidationRules");
             rules.extend(expressions(issuer, "userValidationRules"));
-            let asks = |rule: &&str| rule.contains("amr") || rule.contains("acr");
             let claim = |name: &str| {
                 let list = issuer.get("claimValidationRules").and_then(Value::as_array);
+                let text = |r: &Value, field: &str| {
+                    let value = r.get(field).and_then(Value::as_str);
+                    value.unwrap_or_default().to_owned()
+                };
+                // Without a value it asks for an empty one.
                 list.into_iter()
                     .flatten()
-                    .any(|r| r.get("claim").and_then(Value::as_str) == Some(name))
+                    .any(|r| text(r, "claim") == name && !text(r, "requiredValue").is_empty())
             };
-            match rules.iter().any(asks) || claim("acr") || claim("amr") {
+            match rules.iter().any(|r| asks_for_factors(r)) || claim("acr") || claim("amr") {
                 true => Ok(()),
                 false => Err("no rule asks for `amr` or `acr`".to_owned()),
             }
@@ -301,6 +305,16 @@ pub(super) fn multi_factor(facts: &Facts<'_>) -> Judged {
             )
         })
     })
+}
+
+/// Whether a rule looks at what `amr` or `acr` says. That there is one at all says nothing of it.
+fn asks_for_factors(rule: &str) -> bool {
+    let mut text: String = rule.chars().filter(|c| !c.is_whitespace()).collect();
+    for claim in ["amr", "acr"] {
+        text = text.replace(&format!("has(claims.{claim})"), "");
+    }
+    text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+        .any(|word| word == "amr" || word == "acr")
 }
 
 /// S1-03
@@ -325,13 +339,23 @@ pub(super) fn token_lifetime(facts: &Facts<'_>) -> Judged {
     })
 }
 
-/// The number of `claims.exp - claims.nbf <= N` (or `iat`), if that is what the whole rule says.
+/// The number of `claims.exp - claims.nbf <= N` (or `iat`, or `<`), if that is what the rule says, or a part of it
+/// that must hold.
 fn bound(rule: &str) -> Option<i64> {
     let compact: String = rule.chars().filter(|c| !c.is_whitespace()).collect();
-    let rest = compact
-        .strip_prefix("claims.exp-claims.nbf<=")
-        .or(compact.strip_prefix("claims.exp-claims.iat<="))?;
-    rest.parse().ok()
+    if compact.contains("||") || compact.contains('?') {
+        return None;
+    }
+    let one = |part: &str| {
+        let rest = part
+            .strip_prefix("claims.exp-claims.nbf<")
+            .or(part.strip_prefix("claims.exp-claims.iat<"))?;
+        match rest.strip_prefix('=') {
+            Some(most) => most.parse::<i64>().ok(),
+            None => rest.parse::<i64>().ok()?.checked_sub(1),
+        }
+    };
+    compact.split("&&").filter_map(one).min()
 }
 
 /// S1-04
@@ -394,16 +418,28 @@ pub(super) fn system_names(facts: &Facts<'_>) -> Judged {
         "no issuer can give a name or group that begins with `system:`",
         "an identity provider could make somebody part of the control plane",
         |issuer| {
-            let rules = expressions(issuer, "userValidationRules").join(" ");
-            let compact: String = rules.chars().filter(|c| !c.is_whitespace()).collect();
+            let compact = |r: &str| r.chars().filter(|c| !c.is_whitespace()).collect::<String>();
+            let rules: Vec<String> = expressions(issuer, "userValidationRules")
+                .into_iter()
+                .map(|r| compact(r).replace('"', "'"))
+                .collect();
             let refuses = |of: &str| {
-                compact.contains(of)
-                    && (compact.contains("startsWith('system:')")
-                        || compact.contains("startsWith(\"system:\")"))
+                rules
+                    .iter()
+                    .any(|r| r.contains(of) && r.contains('!') && r.contains("startsWith('system:')"))
             };
+            let text = |path: String| issuer.pointer(&path).and_then(Value::as_str);
+            // A prefix that begins as the cluster's own names do makes such names.
+            let sound = |p: &str| !p.is_empty() && !p.starts_with("system:");
             let prefixed = |of: &str| {
-                let prefix = issuer.pointer(&format!("/claimMappings/{of}/prefix"));
-                prefix.and_then(Value::as_str).is_some_and(|p| !p.is_empty())
+                let by_expression = text(format!("/claimMappings/{of}/expression"));
+                let begun = by_expression.map(|e| compact(e).replace('"', "'"));
+                let begun = begun.as_deref().and_then(|e| {
+                    let inner = e.split_once(".map(").and_then(|(_, rest)| rest.split_once(','));
+                    inner.map_or(e, |(_, rest)| rest).strip_prefix('\'')?.split_once("'+")
+                });
+                text(format!("/claimMappings/{of}/prefix")).is_some_and(sound)
+                    || begun.is_some_and(|(prefix, _)| sound(prefix))
             };
             let groups = issuer.pointer("/claimMappings/groups").is_none();
             if !(prefixed("username") || refuses("user.username")) {
@@ -609,7 +645,9 @@ fn anonymous_fix() -> Fix {
 pub(super) fn signed_certificates(facts: &Facts<'_>) -> Judged {
     let mut evidence = Vec::new();
     for csr in facts.snapshot.csrs.get()? {
-        let approved = csr.status.conditions.iter().any(|c| c.kind == "Approved");
+        let has = |kind: &str| csr.status.conditions.iter().any(|c| c.kind == kind);
+        // What failed was given to nobody.
+        let approved = has("Approved") && !has("Denied") && !has("Failed");
         if csr.spec.signer_name != "kubernetes.io/kube-apiserver-client" || !approved {
             continue;
         }
@@ -621,6 +659,17 @@ pub(super) fn signed_certificates(facts: &Facts<'_>) -> Judged {
             say(
                 "spec.request",
                 format!("a certificate in the name of `{name}` was approved"),
+            );
+        }
+        for group in csr
+            .spec
+            .organizations
+            .iter()
+            .filter(|o| o.starts_with("system:"))
+        {
+            say(
+                "spec.request",
+                format!("a certificate for the group `{group}` was approved"),
             );
         }
         match csr.spec.expiration_seconds {

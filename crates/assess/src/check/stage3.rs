@@ -243,7 +243,10 @@ fn decision_point(facts: &Facts<'_>) -> Judged {
         None => None,
     };
     let list = file.and_then(|f| f.content.get("authorizers")?.as_array());
-    let webhooks = list.into_iter().flatten().filter_map(|a| a.get("webhook"));
+    // One behind RBAC is not asked about what RBAC allows.
+    let kind = |a: &&Value| a.get("type").and_then(Value::as_str) != Some("RBAC");
+    let before = list.into_iter().flatten().take_while(kind);
+    let webhooks = before.filter_map(|a| a.get("webhook"));
     let sound = |w: &Value| {
         let text = |name: &str| w.get(name).and_then(Value::as_str);
         let cached = w.get("cacheAuthorizedRequests").and_then(Value::as_bool) != Some(false);

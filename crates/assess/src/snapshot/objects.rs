@@ -274,6 +274,20 @@ pub struct Webhook {
     pub namespace_selector: Option<Selector>,
     /// For which objects.
     pub object_selector: Option<Selector>,
+    /// For which requests, of those that match otherwise.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "or_default")]
+    pub match_conditions: Vec<Expression>,
+}
+
+/// An expression in CEL.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Expression {
+    /// Its name, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What it says.
+    pub expression: String,
 }
 
 /// What an admission rule matches.
@@ -289,6 +303,12 @@ pub struct Operations {
     /// Resources, `*`, `*/*` or `pods/*`.
     #[serde(deserialize_with = "or_default")]
     pub resources: Vec<String>,
+    /// Only objects of these names; empty is every name.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "or_default")]
+    pub resource_names: Vec<String>,
+    /// `Cluster`, `Namespaced`, or `*` (also if nothing is said).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
 }
 
 /// A label selector; whether it selects everything is what matters.
@@ -325,6 +345,15 @@ pub struct PolicySpec {
     /// What it is asked about.
     #[serde(deserialize_with = "or_default")]
     pub match_constraints: MatchResources,
+    /// About which requests, of those that match otherwise.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "or_default")]
+    pub match_conditions: Vec<Expression>,
+    /// What must be true.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "or_default")]
+    pub validations: Vec<Expression>,
+    /// What is written down of a request, by name; a policy may do nothing else.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "or_default")]
+    pub audit_annotations: Vec<serde_json::Value>,
 }
 
 /// What a policy or its binding matches.
@@ -334,6 +363,9 @@ pub struct MatchResources {
     /// Operations and resources.
     #[serde(deserialize_with = "or_default")]
     pub resource_rules: Vec<Operations>,
+    /// Operations and resources that are left out of those.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "or_default")]
+    pub exclude_resource_rules: Vec<Operations>,
     /// In which namespaces.
     pub namespace_selector: Option<Selector>,
     /// For which objects.
@@ -397,15 +429,61 @@ impl Operations {
                         .is_some_and(|(p, s)| (p == parent && s == "*") || (p == "*" && s == sub))
                 })
         };
+        let scoped = match self.scope.as_deref() {
+            Some("Cluster") => is_of_cluster(group, resource),
+            Some("Namespaced") => !is_of_cluster(group, resource),
+            _ => true,
+        };
         has(&self.operations, operation)
             && has(&self.groups, group)
             && self.resources.iter().any(|r| plain(r))
+            && scoped
     }
+}
+
+/// Whether a resource that controls look at exists beside namespaces. A Namespace counts as in itself.
+pub(crate) fn is_of_cluster(group: &str, resource: &str) -> bool {
+    matches!(
+        (group, resource),
+        ("", "persistentvolumes" | "nodes" | "namespaces")
+            | ("apiextensions.k8s.io", "customresourcedefinitions")
+            | (
+                "rbac.authorization.k8s.io",
+                "clusterroles" | "clusterrolebindings"
+            )
+    )
 }
 
 impl Selector {
     /// Whether it lets everything through.
     pub fn is_everything(&self) -> bool {
         self.match_labels.is_empty() && self.match_expressions.is_empty()
+    }
+
+    /// Whether it lets something with these labels through. What cannot be read lets nothing through.
+    pub fn selects(&self, labels: &BTreeMap<String, String>) -> bool {
+        let text = |e: &serde_json::Value, field: &str| {
+            let value = e.get(field).and_then(serde_json::Value::as_str);
+            value.unwrap_or_default().to_owned()
+        };
+        let holds = |e: &serde_json::Value| {
+            let values = e.get("values").and_then(serde_json::Value::as_array);
+            let has = |label: &String| {
+                let mut values = values.into_iter().flatten();
+                values.any(|v| v.as_str() == Some(label))
+            };
+            let label = labels.get(&text(e, "key"));
+            match text(e, "operator").as_str() {
+                "In" => label.is_some_and(has),
+                "NotIn" => !label.is_some_and(has),
+                "Exists" => label.is_some(),
+                "DoesNotExist" => label.is_none(),
+                _ => false,
+            }
+        };
+        self.match_labels
+            .iter()
+            .all(|(key, value)| labels.get(key) == Some(value))
+            && self.match_expressions.iter().all(holds)
     }
 }

@@ -25,6 +25,7 @@ const LISTED: &[(&str, &[&str])] = &[
     ),
     ("certificates.k8s.io", &["certificatesigningrequests"]),
     ("kyverno.io", &["clusterpolicies", "policies"]),
+    ("policies.kyverno.io", &super::admission::CEL),
     ("constraints.gatekeeper.sh", &["*"]),
 ];
 

@@ -10,7 +10,8 @@ use crate::verdict::{Evidence, Fix, Judged, Verdict};
 
 use super::{WRITE, removals, want};
 
-const STARTS: &[Want] = &[
+/// What starts pods.
+pub(in crate::check) const STARTS: &[Want] = &[
     want(&["create"], "", &["pods"]),
     want(WRITE, "", &["replicationcontrollers"]),
     want(
@@ -29,7 +30,7 @@ pub(crate) fn takeover(facts: &Facts<'_>) -> Judged {
     let mut grants = Vec::new();
     for hit in facts.holders(Who::is_human, STARTS)? {
         let creator = hit.grant;
-        let own = facts.held_by(creator.subject);
+        let own = facts.held_by(creator);
         let within = match creator.namespace {
             Some(one) => accounts.range(one..=one),
             None => accounts.range::<str, _>(..),
@@ -74,12 +75,10 @@ fn stronger(creator: &Grant<'_>, namespace: &str, account: &Grant<'_>, what: &st
 /// Grants of service accounts by the namespace that they live in.
 fn by_namespace<'f, 'a>(grants: &'f [Grant<'a>]) -> BTreeMap<&'f str, Vec<&'f Grant<'a>>> {
     let mut found: BTreeMap<&str, Vec<&Grant<'a>>> = BTreeMap::new();
-    for grant in grants.iter().filter(|g| g.subject.kind == "ServiceAccount") {
-        let namespace = match grant.subject.namespace.is_empty() {
-            true => grant.namespace.unwrap_or_default(),
-            false => &grant.subject.namespace,
-        };
-        found.entry(namespace).or_default().push(grant);
+    for grant in grants {
+        if let Some((namespace, _)) = grant.account() {
+            found.entry(namespace).or_default().push(grant);
+        }
     }
     found
 }

@@ -124,12 +124,15 @@ pub(crate) fn namespaced(facts: &Facts<'_>) -> Judged {
 /// How many verbs on resources a grant lets change.
 fn write_atoms(grant: &Grant<'_>) -> usize {
     let writes = |r: &&Rule| r.writes();
+    // About what `*` stands for in a cluster without custom resources.
+    let all = |list: &[String], many: usize| match list.iter().any(|l| l == "*") {
+        true => many,
+        false => list.len().max(1),
+    };
     let atoms = |r: &Rule| {
-        let verbs = r
-            .verbs
-            .iter()
-            .filter(|v| !["get", "list", "watch"].contains(&v.as_str()));
-        verbs.count() * r.resources.len().max(1)
+        let writes = |v: &&String| !["get", "list", "watch"].contains(&v.as_str());
+        let verbs: Vec<String> = r.verbs.iter().filter(writes).cloned().collect();
+        all(&verbs, 5) * all(&r.resources, 50)
     };
     grant.rules().iter().filter(writes).map(atoms).sum()
 }
@@ -201,9 +204,13 @@ fn is_risky(rule: &Rule, aim: &str) -> bool {
 /// S2-17
 pub(crate) fn built_in_roles(facts: &Facts<'_>) -> Judged {
     let chosen = |g: &&Grant<'_>| {
-        g.who.is_human()
-            && g.binding.role_ref.kind == "ClusterRole"
-            && matches!(g.binding.role_ref.name.as_str(), "edit" | "admin")
+        // In the whole cluster, everything is S0-11's.
+        let built_in = match g.binding.role_ref.name.as_str() {
+            "edit" | "admin" => true,
+            "cluster-admin" => g.namespace.is_some(),
+            _ => false,
+        };
+        g.who.is_human() && g.binding.role_ref.kind == "ClusterRole" && built_in
     };
     let grants: Vec<&Grant<'_>> = facts.grants()?.iter().filter(chosen).collect();
     let evidence = grants.iter().map(|g| {
@@ -217,7 +224,7 @@ pub(crate) fn built_in_roles(facts: &Facts<'_>) -> Judged {
     Ok(Verdict::of(
         evidence.collect(),
         "people have roles of their own making, not the built-in `edit` and `admin`",
-        |n| format!("{n} binding(s) give people the built-in `edit` or `admin`"),
+        |n| format!("{n} binding(s) give people the built-in `edit`, `admin` or `cluster-admin`"),
     )
     .mend(|| {
         Fix::changes(
@@ -233,6 +240,9 @@ pub(crate) fn dangling(facts: &Facts<'_>) -> Judged {
     let accounts: BTreeSet<(&str, &str)> = accounts
         .map(|a| (a.metadata.namespace.as_str(), a.metadata.name.as_str()))
         .collect();
+    let namespaces = facts.snapshot.namespaces.known();
+    let namespaces: Option<BTreeSet<&str>> =
+        namespaces.map(|all| all.iter().map(|n| n.metadata.name.as_str()).collect());
     let mut evidence = Vec::new();
     let mut gone = Vec::new();
     for grant in facts.grants()?.iter().filter(|g| g.who.is_chosen()) {
@@ -247,11 +257,16 @@ pub(crate) fn dangling(facts: &Facts<'_>) -> Judged {
             gone.push(grant);
             continue;
         }
-        let subject = (
-            grant.subject.namespace.as_str(),
-            grant.subject.name.as_str(),
-        );
-        if grant.subject.kind == "ServiceAccount" && !accounts.contains(&subject) {
+        let group = grant.subject.name.strip_prefix("system:serviceaccounts:");
+        let lost = match (
+            grant.account(),
+            group.filter(|_| grant.subject.kind == "Group"),
+        ) {
+            (Some(account), _) => !accounts.contains(&account),
+            (None, Some(namespace)) => namespaces.as_ref().is_some_and(|n| !n.contains(namespace)),
+            (None, None) => false,
+        };
+        if lost {
             let text = format!(
                 "{} does not exist: whoever makes it gets `{}`",
                 grant.subject_words(),
@@ -313,7 +328,7 @@ pub(crate) fn token_mount(facts: &Facts<'_>) -> Judged {
         let object = ObjectRef::new("serviceaccount", &meta.namespace, &meta.name);
         let strong = bound
             .iter()
-            .any(|g| g.subject.name == meta.name && g.subject.namespace == meta.namespace);
+            .any(|g| g.account() == Some((meta.namespace.as_str(), meta.name.as_str())));
         let text = match strong {
             true => "its token, which may change things, is put into every pod that says nothing",
             false => "its token is put into every pod that says nothing",
