@@ -140,16 +140,22 @@ fn chart(dir: &Path) {
     }
 }
 
-/// The real helm as this person.
+/// The real helm as this person, with its records in config maps.
 fn helm(person: &Person, args: &[&str]) -> Waiting {
+    let mut command = helm_in("shop", person, args);
+    command.env("HELM_DRIVER", "configmap");
+    Waiting::spawn(command)
+}
+
+/// The real helm as it is.
+fn helm_in(namespace: &str, person: &Person, args: &[&str]) -> Command {
     let helm = kubestile_devcluster::helm(&mut |_| {}).expect("helm");
     let mut command = Command::new(helm);
     for (name, value) in person.kubectl().get_envs() {
         command.env(name, value.expect("a value"));
     }
-    command.env("HELM_DRIVER", "configmap");
-    command.args(args).args(["-n", "shop"]);
-    Waiting::spawn(command)
+    command.args(args).args(["-n", namespace]);
+    command
 }
 
 fn helm_ok(person: &Person, args: &[&str]) {
@@ -225,6 +231,276 @@ fn a_helm_install_that_is_denied_ends_in_our_words() {
         assert!(said.contains(part), "{said}");
     }
     assert!(!field.exists("small-prices"));
+}
+
+const REPLACED: &str =
+    "secrets-are-for-admins, secret-lists-need-approval, secret-writes-need-approval";
+
+/// A namespace where helm keeps its releases in Secrets, with a Secret that is none, and a gate with the pack for
+/// helm in a directory.
+struct Moor {
+    field: Field,
+    policies: tempfile::TempDir,
+    dora: Person,
+}
+
+impl Moor {
+    fn new() -> Self {
+        apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: moor}\n");
+        apply(
+            "apiVersion: v1\nkind: Secret\nmetadata: {name: till, namespace: moor}\n\
+             stringData: {pin: hunter2}\n",
+        );
+        let forget = ["delete", "secret,configmap", "-n", "moor", "-l"];
+        admin(&[&forget[..], &["owner=helm"]].concat());
+        admin(&[
+            "delete",
+            "configmap",
+            "tiny-prices",
+            "-n",
+            "moor",
+            "--ignore-not-found",
+        ]);
+        let pack = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies/helm");
+        let rbac = std::fs::read_to_string(pack.join("rbac.yaml")).unwrap();
+        let rbac = rbac.replace("NAMESPACE", "moor");
+        apply(&rbac.replace(
+            "metadata:\n  name: kubestile-helm-releases",
+            "metadata:\n  namespace: moor\n  name: kubestile-helm-releases",
+        ));
+        let policies = tempfile::tempdir().unwrap();
+        for file in std::fs::read_dir(pack).unwrap() {
+            let file = file.unwrap();
+            std::fs::copy(file.path(), policies.path().join(file.file_name())).unwrap();
+        }
+        let directory = policies.path().display();
+        let lines = format!("policies: {{directories: [{directory}], replace: [{REPLACED}]}}");
+        let field = Field::of(Gate::start(cluster()).restart_with_config(&lines));
+        let functions = ["viewer", "operator:moor", "deployer:moor"];
+        let dora = field.gate.person("dora", &functions);
+        Self {
+            field,
+            policies,
+            dora,
+        }
+    }
+
+    /// From now on the API server sees to what deployers create, and nobody needs to be asked.
+    fn admit(&self) {
+        let pack = self.policies.path();
+        apply(&std::fs::read_to_string(pack.join("admission.yaml")).unwrap());
+        std::fs::remove_file(pack.join("helm-release-creates-need-approval.cedar")).unwrap();
+        eventually("the gate has taken it up", || {
+            let log = self.field.gate.admin_ok(&["audit", "search", "-o", "json"]);
+            log.contains("policies loaded").then_some(())
+        });
+        eventually("the API server sees to it", || {
+            let probe = ["create", "secret", "generic", "probe", "-n", "moor"];
+            let said = self
+                .dora
+                .run(&[&probe[..], &["--dry-run=server"]].concat())
+                .2;
+            said.contains("an operator's Secrets are").then_some(())
+        });
+    }
+
+    fn helm(&self, args: &[&str]) -> Waiting {
+        Waiting::spawn(helm_in("moor", &self.dora, args))
+    }
+
+    fn helm_ok(&self, args: &[&str]) -> String {
+        let (code, said) = self.helm(args).ended();
+        assert_eq!(code, 0, "helm {args:?}: {said}");
+        said
+    }
+
+    /// What dora's kubectl says to a manifest, which must be refused.
+    fn refused(&self, verb: &str, manifest: &str) -> String {
+        let mut kubectl = self.dora.kubectl();
+        kubectl.args([verb, "-n", "moor", "-f", "-"]);
+        let mut open = Waiting::spawn(kubectl);
+        open.says(manifest);
+        let (code, said) = open.ended();
+        assert_ne!(code, 0, "{verb} {manifest}: {said}");
+        said
+    }
+}
+
+impl Drop for Moor {
+    fn drop(&mut self) {
+        let all = "validatingadmissionpolicy,validatingadmissionpolicybinding";
+        let names = [
+            "kubestile-operators-write-helm-releases",
+            "kubestile-owner-helm-is-a-release",
+        ];
+        let delete = ["delete", all, "--ignore-not-found"];
+        admin(&[&delete[..], &names[..]].concat());
+    }
+}
+
+/// helm with its usual driver: each revision of a release is a Secret.
+#[test]
+fn helm_keeps_its_releases_in_secrets_and_no_other_secret_is_seen() {
+    let moor = Moor::new();
+    let (field, dora) = (&moor.field, &moor.dora);
+    let dir = tempfile::tempdir().unwrap();
+    chart(dir.path());
+    let dir = dir.path().to_str().unwrap();
+
+    // What a new Secret is, the gate does not see: somebody is asked, once.
+    let install = moor.helm(&["install", "tiny", dir]);
+    let request = field.waiting();
+    let what = request["what"].as_str().unwrap();
+    assert!(what.contains("create secrets -n moor"), "{what}");
+    assert_eq!(field.approve(&field.bob, &request).0, 200);
+    let (code, said) = install.ended();
+    assert_eq!(code, 0, "{said}");
+
+    moor.admit();
+    moor.helm_ok(&["upgrade", "tiny", dir, "--set", "tea=4"]);
+    assert!(moor.helm_ok(&["list"]).contains("tiny"));
+    assert!(moor.helm_ok(&["history", "tiny"]).contains("superseded"));
+    moor.helm_ok(&["rollback", "tiny", "1"]);
+    assert!(moor.helm_ok(&["status", "tiny"]).contains("deployed"));
+    assert!(field.waiting_now().is_empty());
+    let releases = dora.ok(&[
+        "get",
+        "secrets",
+        "-n",
+        "moor",
+        "-l",
+        "owner=helm",
+        "-o",
+        "name",
+    ]);
+    assert_eq!(
+        releases.matches("secret/sh.helm.release.v1.tiny.v").count(),
+        3,
+        "{releases}"
+    );
+    assert_eq!(releases.lines().count(), 3, "{releases}");
+
+    what_is_not_a_release(&moor);
+    what_would_become_one(&moor);
+}
+
+/// By name, by selector, for ever, in pieces.
+fn what_is_not_a_release(moor: &Moor) {
+    let get = |args: &[&str]| {
+        let said = moor.dora.run(&[&["get"], args].concat());
+        assert!(!said.1.contains("till"), "{args:?}: {said:?}");
+        said
+    };
+    for args in [
+        &["secret", "till", "-n", "moor"][..],
+        &["secrets", "-n", "moor"],
+        &[
+            "secrets",
+            "-n",
+            "moor",
+            "--field-selector",
+            "metadata.name=till",
+        ],
+        &["secrets", "-n", "moor", "-l", "owner in (helm,x)"],
+        &["secrets", "-n", "moor", "-l", "owner notin (x)"],
+        &["secrets", "-n", "moor", "-l", "owner!=x"],
+        &["secrets", "-n", "moor", "-l", "!owner"],
+        &["secrets", "-n", "shop", "-l", "owner=helm"],
+        &["secrets", "-A", "-l", "owner=helm"],
+        &["secrets", "-n", "moor", "-l", "owner=helm", "-w"],
+    ] {
+        let (code, _, said) = get(args);
+        assert_eq!(code, 1, "{args:?}: {said}");
+        assert!(
+            said.contains("only the job function admin may read"),
+            "{args:?}: {said}"
+        );
+    }
+    // Of a selector that is sent twice, the API server reads the one that was judged.
+    let list = "/api/v1/namespaces/moor/secrets?labelSelector=owner%3Dhelm&labelSelector=";
+    get(&["--raw", list]);
+    let label = [
+        "label",
+        "secret",
+        "sh.helm.release.v1.tiny.v1",
+        "-n",
+        "moor",
+    ];
+    let said = moor.dora.refused(&[&label[..], &["x=y"]].concat());
+    assert!(
+        said.contains("only the job function admin may read or change"),
+        "{said}"
+    );
+}
+
+/// A Secret that could be made to look like a release, or a release to look like something else.
+fn what_would_become_one(moor: &Moor) {
+    let secret = |name: &str, kind: &str, labels: &str| {
+        format!(
+            "apiVersion: v1\nkind: Secret\ntype: {kind}\nmetadata:\n  name: {name}\n  labels: {labels}\n  \
+             annotations: {{kubernetes.io/service-account.name: default}}\n"
+        )
+    };
+    let (release, token) = ("helm.sh/release.v1", "kubernetes.io/service-account-token");
+    let name = "sh.helm.release.v1.evil.v1";
+    for (manifest, why) in [
+        (
+            secret(name, token, "{owner: helm}"),
+            "type helm.sh/release.v1",
+        ),
+        (
+            secret(name, "Opaque", "{owner: helm}"),
+            "type helm.sh/release.v1",
+        ),
+        (
+            secret("evil", release, "{owner: helm}"),
+            "begin with sh.helm.release.v1.",
+        ),
+        (secret(name, release, "{owner: x}"), "label owner=helm"),
+        (secret(name, release, "{}"), "label owner=helm"),
+    ] {
+        let said = moor.refused("create", &manifest);
+        assert!(said.contains(why), "{why}: {said}");
+    }
+    let tiny = "sh.helm.release.v1.tiny.v1";
+    let said = moor.refused("replace", &secret(tiny, token, "{owner: helm}"));
+    assert!(
+        said.contains("helm.sh/release.v1") || said.contains("immutable"),
+        "{said}"
+    );
+    let said = moor.refused("replace", &secret(tiny, release, "{owner: x}"));
+    assert!(said.contains("label owner=helm"), "{said}");
+    // A server-side apply is a patch that creates.
+    let mut kubectl = moor.dora.kubectl();
+    kubectl.args(["apply", "--server-side", "-n", "moor", "-f", "-"]);
+    let mut apply = Waiting::spawn(kubectl);
+    apply.says(&secret(name, token, "{owner: helm}"));
+    let (code, said) = apply.ended();
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("only the job function admin may"), "{said}");
+    // Not even an administrator gives another Secret the label by which deployers list.
+    let label = ["label", "secret", "till", "-n", "moor", "owner=helm"];
+    let output = cluster().kubectl().args(label).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        !output.status.success() && said.contains("only releases of helm's"),
+        "{said}"
+    );
+}
+
+/// Past the gate, and it must work.
+fn admin(args: &[&str]) {
+    let output = cluster().kubectl().args(args).output().unwrap();
+    assert!(output.status.success(), "{args:?}: {output:?}");
+}
+
+fn apply(manifest: &str) {
+    let mut kubectl = cluster().kubectl();
+    kubectl.args(["apply", "-f", "-"]);
+    let mut apply = Waiting::spawn(kubectl);
+    apply.says(manifest);
+    let (code, said) = apply.ended();
+    assert_eq!(code, 0, "{said}");
 }
 
 /// Removes past the gate what an earlier run has left.

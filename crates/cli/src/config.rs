@@ -15,6 +15,7 @@ use kubestile_gateway::Settings;
 use crate::client::GateUrl;
 use crate::exit::{Fail, Outcome};
 use crate::files;
+use crate::policies::PolicyFiles;
 
 pub(crate) use raw::{LogFormat, RawConfig, RawMode};
 
@@ -37,10 +38,8 @@ pub(crate) struct Config {
     pub(crate) lifetimes: Lifetimes,
     /// Live sessions of one person.
     pub(crate) sessions_per_person: usize,
-    /// Whether the policies that come with Kubestile apply.
-    pub(crate) base_policies: bool,
-    /// Directories of further policies.
-    pub(crate) policies: Vec<PathBuf>,
+    /// The policies that apply.
+    pub(crate) policies: PolicyFiles,
     /// Clusters that the file names, beside those added with `cluster add`.
     pub(crate) clusters: Vec<StaticCluster>,
     /// Clusters that are served although the gate's account can do more than it should.

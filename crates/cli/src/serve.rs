@@ -26,7 +26,6 @@ use crate::clock::now;
 use crate::config::Config;
 use crate::exit::{During as _, Fail, Kind, Outcome};
 use crate::files;
-use crate::policies::PolicyFiles;
 
 pub(crate) use clusters::ClusterStatus;
 pub(crate) use control::Process;
@@ -84,10 +83,7 @@ impl Server {
         let url = certificate::url(config, address)?;
         let log_key = keys::log_key(&config.state_dir, url.host())?;
         let audit = AuditLog::open(&config.state_dir.join(AUDIT), log_key).during("the log")?;
-        let files = PolicyFiles {
-            base: config.base_policies,
-            dirs: config.policies.clone(),
-        };
+        let files = config.policies.clone();
         let sources = files.policies()?;
         let set = crate::policies::load(&sources)?;
         let gate = Gate::new(

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::action::Action;
-use crate::identity::JobFunction;
+use crate::identity::{JobFunction, role_is_for_the_gate};
 use crate::ids::{ClusterName, Namespace, PersonId, SessionId, is_dns_label};
 use crate::short_id::{AccessId, GrantId};
 use crate::time::{Timestamp, Ttl};
@@ -368,6 +368,9 @@ impl Grant {
 /// The groups of a role: the cluster-wide one where it holds cluster-wide, and the namespace's own.
 fn upstream_groups(role: &str, cluster_wide: bool, namespace: &str) -> Vec<String> {
     let mut groups = Vec::with_capacity(2);
+    if role_is_for_the_gate(role) {
+        return groups;
+    }
     if cluster_wide {
         groups.push(format!("kubestile:{role}"));
     }
@@ -471,6 +474,12 @@ mod tests {
         assert_eq!(
             grant(&["shop"], &[]).upstream_groups("shop"),
             ["kubestile:operator:shop"]
+        );
+        let mut deployer = grant(&["shop"], &[]);
+        deployer.terms.role = "deployer".to_owned();
+        assert!(
+            deployer.upstream_groups("shop").is_empty(),
+            "no cluster knows it"
         );
         let wide = grant(&[], &[]);
         assert_eq!(wide.upstream_groups(""), ["kubestile:operator"]);

@@ -103,10 +103,10 @@ impl JobFunction {
                 .is_none_or(|n| n.as_str() == namespace)
     }
 
-    /// Whether it is about the gate alone (approving, looking after security, emergencies): then no cluster
-    /// knows it, and it does not go upstream. The gate's account may not even name such a group there.
+    /// Whether it is about the gate alone (approving, looking after security, emergencies, keeping releases): then
+    /// no cluster knows it, and it does not go upstream. The gate's account may not even name such a group there.
     pub fn is_for_the_gate(&self) -> bool {
-        matches!(self.role.as_str(), "approver" | "break-glass" | "security")
+        role_is_for_the_gate(&self.role)
     }
 
     /// The group that carries it upstream.
@@ -116,6 +116,11 @@ impl JobFunction {
             None => format!("kubestile:{}", self.role),
         }
     }
+}
+
+/// Whether the role of a job function means something at the gate only.
+pub(crate) fn role_is_for_the_gate(role: &str) -> bool {
+    matches!(role, "approver" | "break-glass" | "deployer" | "security")
 }
 
 impl fmt::Display for JobFunction {
@@ -297,7 +302,13 @@ mod tests {
             !shop.covers(&prod, ""),
             "a namespace's function gives nothing cluster-wide"
         );
-        for ours in ["approver", "approver:shop", "security", "break-glass@prod"] {
+        for ours in [
+            "approver",
+            "approver:shop",
+            "security",
+            "deployer:shop",
+            "break-glass@prod",
+        ] {
             assert!(
                 ours.parse::<JobFunction>().unwrap().is_for_the_gate(),
                 "{ours}"

@@ -21,6 +21,9 @@ pub(crate) struct Sources {
     /// Leave out the policies that come with Kubestile
     #[arg(long)]
     pub(crate) no_base: bool,
+    /// Id of one of them whose place a policy of the same id takes; may be repeated
+    #[arg(long, value_name = "ID", conflicts_with = "no_base")]
+    pub(crate) replace: Vec<String>,
 }
 
 /// `kubestile policy`

@@ -5,17 +5,12 @@ use crate::config::{Config, RawConfig};
 use crate::exit::{Fail, Outcome};
 use crate::files;
 use crate::output::{self, Format};
-use crate::policies::PolicyFiles;
 
 /// Checks a configuration file.
 pub(super) fn run(args: &Args) -> Outcome {
     let Args::Check { file, quiet } = args;
     let config = Config::read(file)?;
-    let policies = PolicyFiles {
-        base: config.base_policies,
-        dirs: config.policies.clone(),
-    };
-    let set = policies.load()?;
+    let set = config.policies.load()?;
     if *quiet {
         return Ok(());
     }

@@ -26,6 +26,7 @@ pub(super) fn run(args: Policy) -> Outcome {
 fn files(sources: Sources) -> PolicyFiles {
     PolicyFiles {
         base: !sources.no_base,
+        replace: sources.replace,
         dirs: sources.dirs,
     }
 }

@@ -32,7 +32,7 @@ fn configure(args: &Up) -> Outcome<Config> {
     config.health = args.health;
     config.settings.holds.usual = args.hold.into();
     if let Some(dir) = &args.policies {
-        config.policies = vec![std::path::absolute(dir)?];
+        config.policies.dirs = vec![std::path::absolute(dir)?];
     }
     config.logging.1 = "warn,kubestile=info".to_owned();
     Ok(config)

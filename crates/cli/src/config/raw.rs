@@ -26,6 +26,7 @@ use crate::client::GateUrl;
 use crate::clock;
 use crate::exit::chain;
 use crate::files;
+use crate::policies::PolicyFiles;
 
 /// The file. Every key may be left out; what each means, its default and its range are said here.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -97,6 +98,8 @@ pub(crate) struct RawSessions {
 pub(crate) struct RawPolicies {
     /// Whether the policies that come with Kubestile apply. Default `true`.
     pub(crate) base: Option<bool>,
+    /// Ids of those that a policy of the same id in `directories` takes the place of.
+    pub(crate) replace: Vec<String>,
     /// Directories of further policies (`*.cedar`). Changes are loaded as a whole; while there is an
     /// error, the last good set stays.
     pub(crate) directories: Vec<PathBuf>,
@@ -204,7 +207,7 @@ impl RawConfig {
             code: secs(config.lifetimes.code),
             per_person: Some(config.sessions_per_person),
         };
-        self.policies.base = Some(config.base_policies);
+        self.policies.base = Some(config.policies.base);
         self.accounts.check = secs(config.check_every);
         self.limits = RawLimits {
             body_bytes: Some(settings.body_limit),
@@ -278,8 +281,11 @@ impl RawConfig {
                 Some(0) => return Err("sessions.perPerson: it must be at least 1".to_owned()),
                 set => set.unwrap_or(50),
             },
-            base_policies: self.policies.base.unwrap_or(true),
-            policies: self.policies.directories,
+            policies: PolicyFiles {
+                base: self.policies.base.unwrap_or(true),
+                replace: self.policies.replace,
+                dirs: self.policies.directories,
+            },
             clusters: clusters(self.clusters)?,
             despite_excess: self
                 .accounts

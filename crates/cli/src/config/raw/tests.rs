@@ -15,7 +15,7 @@ fn everything_has_a_default() {
     assert_eq!(config.tls, TlsVersion::Tls13);
     assert_eq!(config.lifetimes.session.as_secs(), 8 * 3600);
     assert_eq!(config.lifetimes.certificate.as_secs(), 3600);
-    assert!(config.base_policies && config.despite_excess.is_empty() && config.health.is_none());
+    assert!(config.policies.base && config.despite_excess.is_empty() && config.health.is_none());
     assert_eq!(config.check_every.as_secs(), 60);
     assert_eq!(config.settings.body_limit, 3 * 1024 * 1024);
 }
