@@ -10,6 +10,7 @@
     reason = "a test harness fails by panicking"
 )]
 
+pub mod browser;
 pub mod field;
 pub mod gate;
 pub mod python;
@@ -22,6 +23,7 @@ use std::sync::OnceLock;
 
 use kubestile_devcluster::{Cluster, Options};
 
+pub use browser::Browser;
 pub use field::Field;
 pub use gate::{Gate, Person};
 pub use services::Services;

@@ -9,11 +9,12 @@ use kubestile_devcluster as devcluster;
 use crate::{tidy, workspace};
 
 /// Debian packages that the tests and the node of their cluster need, each with a file that tells that it is there.
-const PACKAGES: [(&str, &str); 4] = [
+const PACKAGES: [(&str, &str); 5] = [
     ("runc", "/usr/sbin/runc"),
     ("tmux", "/usr/bin/tmux"),
     ("containernetworking-plugins", "/usr/lib/cni/ptp"),
     ("busybox-static", "/bin/busybox"),
+    ("chromium", "/usr/bin/chromium"),
 ];
 
 /// What to run.

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use kubestile_assess::report::terminal::fold;
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use serde::Serialize;
 
@@ -92,6 +93,17 @@ pub(crate) fn talk(text: &str) {
     for line in text.lines() {
         // Nobody is left to tell when stderr is closed.
         let _closed = writeln!(err, "{}", escape(line));
+    }
+}
+
+/// Says a sentence on stderr behind `first`, its further lines below its beginning.
+pub(crate) fn talk_below(first: &str, text: &str) {
+    let indent = first.chars().count();
+    let room = columns(&io::stderr()).saturating_sub(indent).max(24);
+    let margin = " ".repeat(indent);
+    for (index, line) in fold(text, room).iter().enumerate() {
+        let before = if index == 0 { first } else { &margin };
+        talk(&format!("{before}{line}"));
     }
 }
 
@@ -198,11 +210,14 @@ fn colour() -> bool {
 
 /// Columns that sentences on stdout may fill: those of the terminal, within what is good to read; 80 elsewhere.
 pub(crate) fn width() -> usize {
-    let out = io::stdout();
+    columns(&io::stdout())
+}
+
+fn columns(out: &(impl io::IsTerminal + std::os::fd::AsFd)) -> usize {
     if !out.is_terminal() {
         return WIDTH;
     }
-    let columns = rustix::termios::tcgetwinsize(&out).map_or(0, |size| usize::from(size.ws_col));
+    let columns = rustix::termios::tcgetwinsize(out).map_or(0, |size| usize::from(size.ws_col));
     match columns {
         // A terminal that does not say.
         0 => WIDTH,

@@ -11,6 +11,7 @@ pub mod permissions;
 mod probes;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use kubestile_assess::snapshot::{Csr, Distribution, Namespace, SecretMeta, Snapshot, Source, Why};
 use kubestile_core::Timestamp;
@@ -43,6 +44,9 @@ pub const PROBES: &[&str] = &[
     "ask whether an invented user without any binding may delete nodes (SubjectAccessReview)",
 ];
 
+/// How long the first answer may take, which says little.
+const PATIENCE: Duration = Duration::from_secs(15);
+
 /// Collects. `say` hears what is being read, and how much of it there is so far.
 pub async fn collect(
     upstream: &Upstream,
@@ -54,6 +58,9 @@ pub async fn collect(
     let mut snapshot = Snapshot::empty(now, name, &upstream.server());
     snapshot.cluster.version = version(upstream).await;
     snapshot.cluster.distribution = distribution(upstream, &snapshot);
+    if is_silent(&mut snapshot) {
+        return snapshot;
+    }
     let mut lists = Lists::new(upstream, say);
     objects(&mut lists, &mut snapshot).await;
     snapshot.admission = admission::collect(&mut lists).await;
@@ -87,8 +94,23 @@ pub async fn rights(
     let mut snapshot = Snapshot::empty(now, name, &upstream.server());
     snapshot.cluster.version = version(upstream).await;
     snapshot.cluster.distribution = distribution(upstream, &snapshot);
-    objects(&mut Lists::new(upstream, say), &mut snapshot).await;
+    if !is_silent(&mut snapshot) {
+        objects(&mut Lists::new(upstream, say), &mut snapshot).await;
+    }
     snapshot
+}
+
+/// Whether the API server does not even say its version, as it does to everybody whose credential it knows: nothing else is
+/// asked then, since each question would take as long. Why stands where roles would be, too.
+fn is_silent(snapshot: &mut Snapshot) -> bool {
+    let Source::Absent(absence) = &snapshot.cluster.version else {
+        return false;
+    };
+    if absence.why != Why::Failed {
+        return false;
+    }
+    snapshot.rbac.cluster_roles = Source::Absent(absence.clone());
+    true
 }
 
 /// The kubeconfigs and settings of this machine alone, for a snapshot without a cluster.
@@ -178,7 +200,11 @@ fn csr(item: &Value) -> Csr {
 }
 
 async fn version(upstream: &Upstream) -> Source<String> {
-    let answer: Result<Value, CallError> = upstream.get_json("/version").await;
+    let asking = tokio::time::timeout(PATIENCE, upstream.get_json("/version"));
+    let Ok(answer) = asking.await else {
+        let text = format!("it did not answer within {} s", PATIENCE.as_secs());
+        return Source::absent(Why::Failed, text);
+    };
     match answer {
         Ok(value) => match value.get("gitVersion").and_then(Value::as_str) {
             Some(version) => Source::Known(version.chars().filter(|c| !c.is_control()).collect()),
@@ -203,7 +229,12 @@ fn distribution(upstream: &Upstream, snapshot: &Snapshot) -> Distribution {
 /// Why a call did not give what was asked, with what would mend it.
 fn absent<T>(error: &CallError, what: &str) -> Source<T> {
     match error.status() {
-        Some(401 | 403) => Source::absent(
+        // Not a right that is missing, but a person whom nobody knows: most often one whose certificate has expired.
+        Some(401) => Source::absent(
+            Why::Failed,
+            "the API server does not know this credential (401 Unauthorized)",
+        ),
+        Some(403) => Source::absent(
             Why::Forbidden,
             format!("you may not {what}: see `kubestile assess --show-permissions`"),
         ),

@@ -64,7 +64,7 @@ impl Paint {
 const NARROWEST: usize = 24;
 
 /// Breaks between words, never inside one, and never inside what stands between backticks.
-fn fold(text: &str, room: usize) -> Vec<String> {
+pub fn fold(text: &str, room: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut used = 0;
     for word in words(text) {
@@ -209,11 +209,14 @@ fn finding(number: usize, finding: &Finding, paint: Paint, text: &mut String) {
     if let Some(evidence) = verdict.evidence.first() {
         let more = match verdict.evidence.len() + verdict.more_evidence {
             0 | 1 => String::new(),
-            n => paint.dim(&format!("  and {} more", n - 1)),
+            n => format!(" (and {} more)", n - 1),
         };
-        text.push_str(&format!("     {}{more}\n", paint.safe(&evidence.place())));
-        let words = paint.prose(INDENT, &evidence.text, Paint::dim);
-        text.push_str(&format!("{INDENT}{words}\n"));
+        seen(
+            &evidence.place(),
+            &format!("{}{more}", evidence.text),
+            paint,
+            text,
+        );
     }
     if let Some(fix) = &verdict.fix {
         let words = paint.prose("     fix: ", &fix.text, |_, line| line.to_owned());
@@ -221,6 +224,19 @@ fn finding(number: usize, finding: &Finding, paint: Paint, text: &mut String) {
     }
     let command = paint.safe(&command(finding));
     text.push_str(&format!("{INDENT}{} {command}\n", paint.with("36", "$")));
+}
+
+/// Where it is and what it shows, on one line if both fit.
+fn seen(place: &str, shows: &str, paint: Paint, text: &mut String) {
+    let (place, shown) = (paint.safe(place), paint.safe(shows));
+    let wide = INDENT.len() + place.chars().count() + 2 + shown.chars().count();
+    if wide <= paint.width {
+        let shown = paint.dim(&shown);
+        text.push_str(&format!("{INDENT}{place}: {shown}\n"));
+        return;
+    }
+    let words = paint.prose(INDENT, shows, Paint::dim);
+    text.push_str(&format!("{INDENT}{place}\n{INDENT}{words}\n"));
 }
 
 const INDENT: &str = "     ";
@@ -232,23 +248,19 @@ fn undecided(assessment: &Assessment, paint: Paint, text: &mut String) {
     if gates.is_empty() {
         return;
     }
-    text.push_str(&paint.bold(&format!(
-        "Not decided, and so not passed: {} gate(s) up to stage {aim}",
-        gates.len()
-    )));
-    text.push('\n');
-    for gate in gates {
-        text.push_str(&format!(
-            "   {} {}\n{UNDER}{}\n",
-            paint.outcome(Outcome::Unknown, &gate.control),
-            paint.prose(UNDER, &gate.title, |_, line| line.to_owned()),
-            paint.prose(UNDER, &gate.verdict.summary, Paint::dim)
-        ));
-    }
-    text.push('\n');
+    let ids: Vec<&str> = gates.iter().map(|g| g.control.as_str()).collect();
+    let why = ids.first().copied().unwrap_or_default();
+    let words = format!(
+        "gate(s) up to stage {aim} that could not be decided, and so do not pass: {}; `kubestile assess explain {why}` says why",
+        ids.join(", ")
+    );
+    let first = format!("{} ", ids.len());
+    let words = paint.prose(&first, &words, |_, line| line.to_owned());
+    text.push_str(&format!(
+        "{}{words}\n\n",
+        paint.outcome(Outcome::Unknown, &first)
+    ));
 }
-
-const UNDER: &str = "         ";
 
 fn remarks(assessment: &Assessment, paint: Paint, text: &mut String) {
     for remark in &assessment.exceptions {
@@ -280,6 +292,11 @@ fn next(assessment: &Assessment, paint: Paint, text: &mut String) {
     );
     text.push_str(&paint.prose("", &words, |_, line| line.to_owned()));
     text.push('\n');
+    let prompt = paint.with("36", "$");
+    text.push_str(&format!(
+        "{prompt} kubestile advance plan   {}\n",
+        paint.dim("the changes, in order, and what would break")
+    ));
     text.push_str(&paint.dim("kubestile assess -o wide | explain CONTROL | -o html > report.html"));
     text.push('\n');
 }

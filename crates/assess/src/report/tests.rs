@@ -6,7 +6,7 @@ use crate::catalog::Stage;
 use crate::exception::Exceptions;
 use crate::paths::{Step, Way, Ways};
 use crate::snapshot::{Absence, Binding, Role, Snapshot, Source};
-use crate::verdict::Outcome;
+use crate::verdict::{Class, Outcome};
 
 /// A cluster whose names try to break out of every report.
 fn hostile() -> Assessment {
@@ -192,6 +192,104 @@ fn sarif_has_a_rule_for_every_result() {
     for result in results {
         assert!(rules.contains(&result["ruleId"].as_str().unwrap()));
     }
+}
+
+/// Properties of what we write, from the schema of SARIF 2.1.0 (`sarif-schema-2.1.0.json` of OASIS), each with the definition
+/// that its value has; `-` is a value of its own. A star marks what is required, brackets a list.
+const SARIF: [(&str, &str); 14] = [
+    ("log", "$schema:- version*:- runs*:[run]"),
+    ("run", "tool*:tool results:[result] properties:bag"),
+    ("tool", "driver*:component"),
+    (
+        "component",
+        "name*:- version:- informationUri:- rules:[rule]",
+    ),
+    (
+        "rule",
+        "id*:- shortDescription:words fullDescription:words help:words defaultConfiguration:configuration properties:bag",
+    ),
+    ("words", "text*:-"),
+    ("configuration", "level:-"),
+    (
+        "result",
+        "ruleId:- level:- message*:words locations:[location] properties:bag",
+    ),
+    (
+        "location",
+        "physicalLocation:physical logicalLocations:[logical]",
+    ),
+    ("physical", "artifactLocation:artifact region:region"),
+    ("artifact", "uri:-"),
+    ("region", "startLine:-"),
+    ("logical", "fullyQualifiedName:-"),
+    ("bag", ""),
+];
+
+fn fits_sarif(of: &str, value: &serde_json::Value) {
+    let object = value.as_object().unwrap();
+    let (_, all) = SARIF.iter().find(|(name, _)| *name == of).unwrap();
+    if of == "bag" {
+        let tags = object.get("tags").and_then(|t| t.as_array());
+        let tags: Vec<String> = tags
+            .into_iter()
+            .flatten()
+            .map(ToString::to_string)
+            .collect();
+        let once: std::collections::BTreeSet<&String> = tags.iter().collect();
+        assert_eq!(once.len(), tags.len(), "tags stand once: {tags:?}");
+        return;
+    }
+    let mut left = object.clone();
+    for property in all.split(' ') {
+        let (name, kind) = property.split_once(':').unwrap();
+        let required = name.ends_with('*');
+        let Some(inner) = left.remove(name.trim_end_matches('*')) else {
+            assert!(!required, "{of} lacks {name}");
+            continue;
+        };
+        match kind.strip_prefix('[').and_then(|k| k.strip_suffix(']')) {
+            Some(each) => inner
+                .as_array()
+                .unwrap()
+                .iter()
+                .for_each(|v| fits_sarif(each, v)),
+            None if kind == "-" => assert!(inner.is_string() || inner.is_u64(), "{of} {name}"),
+            None => fits_sarif(kind, &inner),
+        }
+        let text = inner.as_str().unwrap_or_default();
+        match name {
+            "level" => assert!(
+                ["none", "note", "warning", "error"].contains(&text),
+                "{text}"
+            ),
+            "startLine" => assert!(inner.as_u64() >= Some(1)),
+            // RFC 3986: no space, quote, control or anything beyond ASCII.
+            "uri" | "informationUri" => {
+                let plain = |c: char| c.is_ascii_graphic() && !"\"<>\\^`{|}".contains(c);
+                assert!(text.chars().all(plain), "{text}");
+            }
+            _ => {}
+        }
+    }
+    assert!(left.is_empty(), "{of} has no {:?}", left.keys());
+}
+
+#[test]
+fn sarif_is_of_the_documented_schema_whatever_names_say() {
+    let mut assessment = hostile();
+    let name = "/srv/<b>\u{202e} %\u{1b}'\"\\`";
+    let one = Evidence::named(Class::Kubeconfig, name, "users[0]", name);
+    for finding in &mut assessment.findings {
+        finding.verdict.evidence.push(one.clone());
+        finding.verdict.evidence.push(one.clone().at(7));
+    }
+    let document = sarif::document(&assessment, "1");
+    fits_sarif("log", &document);
+    assert_eq!(document["version"], "2.1.0");
+    let rules = document["runs"][0]["tool"]["driver"]["rules"].as_array();
+    let ids: std::collections::BTreeSet<String> =
+        rules.unwrap().iter().map(|r| r["id"].to_string()).collect();
+    assert_eq!(ids.len(), rules.unwrap().len(), "each rule stands once");
 }
 
 #[test]

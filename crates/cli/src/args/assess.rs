@@ -132,6 +132,8 @@ pub(crate) enum Command {
         offline: bool,
         #[command(flatten)]
         source: Box<Source>,
+        #[command(flatten)]
+        output: super::Output,
     },
     /// Say what has changed between two saved snapshots
     Diff {

@@ -12,10 +12,10 @@ use kubestile_assess::{Snapshot, Stage, assess};
 use kubestile_cluster::advance::control_plane::{Edit, Plane};
 use kubestile_cluster::{Upstream, advance};
 
-use super::assess::{exceptions, snapshot};
+use super::assess::{exceptions, snapshot, wrong_kubeconfig};
 use super::block_on;
 use crate::args::advance::{Advance, Aim, Form};
-use crate::exit::{Fail, Kind, Outcome, chain};
+use crate::exit::{Fail, Outcome, chain};
 use crate::output::{self, Format};
 
 /// Plans, applies or rolls back.
@@ -28,7 +28,9 @@ pub(super) fn run(args: Advance) -> Outcome {
                 Form::Wide => show(&aim, &plan, true),
                 Form::Json => output::value(Format::Json, &plan),
                 Form::Yaml => output::value(Format::Yaml, &plan),
-                Form::Pr => output::data(&kubestile_assess::plan::pull_request::body(&plan)),
+                Form::Pr => {
+                    output::line_by_line(&kubestile_assess::plan::pull_request::body(&plan))
+                }
                 Form::Patches | Form::Kustomize => {
                     let edit = on_disk(&aim, &plan)?;
                     write::run(form, into.as_deref(), &plan, &snapshot, edit.as_ref())
@@ -130,7 +132,7 @@ async fn way_in(aim: &Aim, context: &str) -> Outcome<BreakGlass> {
 async fn reach(kubeconfig: Option<&Path>, context: &str) -> Outcome<Upstream> {
     Upstream::from_kubeconfig(kubeconfig, Some(context))
         .await
-        .map_err(|e| Fail::new(Kind::Config, chain(&e)))
+        .map_err(|e| wrong_kubeconfig(&e))
 }
 
 fn show(aim: &Aim, plan: &Plan, wide: bool) -> Outcome {
@@ -157,7 +159,10 @@ fn show(aim: &Aim, plan: &Plan, wide: bool) -> Outcome {
     for item in &plan.by_hand {
         output::line(&format!(" - {}  [{}]", item.text, item.controls.join(", ")))?;
         for command in &item.commands {
-            output::line(&format!("   $ {command}"))?;
+            // A flag of the API server is no command.
+            let flag = command.starts_with("kube-apiserver: ");
+            let prompt = if flag { "" } else { "$ " };
+            output::line(&format!("   {prompt}{command}"))?;
         }
         output::line(&format!("   not done here: {}", item.why))?;
         if !item.flips.is_empty() {

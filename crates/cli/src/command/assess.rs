@@ -1,8 +1,10 @@
 //! `kubestile assess`: collects within the rights of a kubeconfig's context, judges, reports.
 
 mod diff;
+mod explain;
 mod gate;
 pub(super) mod logs;
+pub(super) mod source;
 
 use std::path::Path;
 
@@ -12,10 +14,11 @@ use kubestile_assess::exception::Exceptions;
 use kubestile_assess::paths::{self, Asked};
 use kubestile_assess::report::terminal::{self, Paint};
 use kubestile_assess::report::{html, junit, ocsf, sarif};
-use kubestile_assess::{Assessment, Snapshot, catalog};
+use kubestile_assess::{Assessment, Snapshot};
+use kubestile_cluster::Upstream;
 use kubestile_cluster::collect::{self, Options, PROBES};
-use kubestile_cluster::{Upstream, contexts};
 
+pub(super) use self::source::{current, read, wrong_kubeconfig};
 use super::block_on;
 use crate::args::assess::{Assess, Command, Report, Source};
 use crate::clock::now;
@@ -34,7 +37,8 @@ pub(super) fn run(args: Assess) -> Outcome {
             control,
             offline,
             source,
-        }) => explain(&control, offline, &source),
+            output,
+        }) => explain::run(&control, offline, &source, output.format),
         Some(Command::Diff {
             before,
             after,
@@ -107,30 +111,13 @@ fn paint() -> Paint {
     }
 }
 
-fn explain(id: &str, offline: bool, source: &Source) -> Outcome {
-    let Some(control) = catalog::control(id) else {
-        return Err(Fail::usage(format!("there is no control `{id}`"))
-            .hint("to see them all: kubestile assess -o wide"));
-    };
-    let assessment = match offline {
-        true => None,
-        false => {
-            let exceptions = exceptions(source)?;
-            match snapshot(source) {
-                Ok(snapshot) => Some(kubestile_assess::assess(&snapshot, &exceptions)),
-                Err(fail) => {
-                    output::talk(&format!("how it stands is not known: {fail}"));
-                    None
-                }
-            }
-        }
-    };
-    let finding = assessment.as_ref().and_then(|a| a.finding(control.id));
-    output::data(&terminal::explain(control, finding, paint()))
-}
-
 /// A saved snapshot, or a new one.
 pub(super) fn snapshot(source: &Source) -> Outcome<Snapshot> {
+    if let Some(dir) = source.control_plane_dir.as_ref().filter(|d| !d.is_dir()) {
+        let text = format!("there is no directory `{}`", dir.display());
+        return Err(Fail::config(text)
+            .hint("--control-plane-dir is /etc/kubernetes on a node, or a copy of it"));
+    }
     let mut snapshot = match &source.from {
         Some(path) => read(path)?,
         None => block_on(live(source))?,
@@ -141,26 +128,15 @@ pub(super) fn snapshot(source: &Source) -> Outcome<Snapshot> {
     Ok(snapshot)
 }
 
-/// Reads a saved snapshot.
-pub(super) fn read(path: &Path) -> Outcome<Snapshot> {
-    let during = || format!("cannot read `{}`", path.display());
-    let text = std::fs::read(path).during_with(during)?;
-    Snapshot::from_json(&text).map_err(|error| {
-        Fail::config(format!("cannot read `{}`: {error}", path.display()))
-            .hint("one is made by: kubestile assess --save FILE")
-    })
-}
-
 async fn live(source: &Source) -> Outcome<Snapshot> {
     let kubeconfig = source.kubeconfig.as_deref();
     let context = match &source.context {
         Some(context) => context.clone(),
         None => current(kubeconfig)?,
     };
-    let failed = |error| Fail::new(Kind::Config, crate::exit::chain(&error));
     let upstream = Upstream::from_kubeconfig(kubeconfig, Some(&context))
         .await
-        .map_err(failed)?;
+        .map_err(|error| wrong_kubeconfig(&error))?;
     let options = Options {
         kubeconfig: source.kubeconfig.clone(),
         control_plane: source.control_plane_dir.clone(),
@@ -169,50 +145,40 @@ async fn live(source: &Source) -> Outcome<Snapshot> {
     output::talk(&format!("reading {context}; nothing is changed"));
     if options.probes {
         for probe in PROBES {
-            output::talk(&format!("  probe: {probe}"));
+            output::talk_below("  probe: ", probe);
         }
     }
     let mut progress = output::Progress::new();
     let mut say = |what: &str, count: usize| progress.show(what, count);
     let mut snapshot = collect::collect(&upstream, &context, &options, now(), &mut say).await;
+    if let Err(silent) = source::answers(&snapshot) {
+        progress.end();
+        return Err(silent);
+    }
     progress.show("the gate", 0);
     snapshot.gate = gate::collect(source.gate.as_deref(), &source.state).await;
     progress.end();
-    unreachable(&snapshot)?;
     Ok(snapshot)
-}
-
-pub(super) fn current(kubeconfig: Option<&Path>) -> Outcome<String> {
-    let found = contexts(kubeconfig).map_err(|e| Fail::new(Kind::Config, e.to_string()))?;
-    found.current.ok_or_else(|| {
-        Fail::usage("your kubeconfig has no current context").hint("name one with --context")
-    })
-}
-
-/// A cluster that answers nothing at all is not assessed: every control would be unknown.
-fn unreachable(snapshot: &Snapshot) -> Outcome {
-    let version = snapshot.cluster.version.get();
-    let (Err(version), Err(_)) = (version, snapshot.rbac.cluster_roles.get()) else {
-        return Ok(());
-    };
-    Err(Fail::new(
-        Kind::Unavailable,
-        format!("{} does not answer: {version}", snapshot.cluster.server),
-    ))
 }
 
 pub(super) fn exceptions(source: &Source) -> Outcome<Exceptions> {
     let Some(path) = &source.exceptions else {
         return Ok(Exceptions::default());
     };
-    let text = std::fs::read_to_string(path)
-        .during_with(|| format!("cannot read `{}`", path.display()))?;
+    const FORM: &str =
+        "each has control, object, owner, reason and expires, under the key `exceptions`";
+    let text =
+        crate::files::read_existing(path).map_err(|fail| fail.kind(Kind::Config).hint(FORM))?;
     serde_saphyr::from_str(&text).map_err(|error| {
+        // Below its first line the parser draws the place.
+        let words = error.to_string();
+        let words = words.lines().next().unwrap_or_default();
+        let words = words.strip_prefix("error: ").unwrap_or(words);
         Fail::config(format!(
-            "`{}` is no list of exceptions: {error}",
+            "`{}` is no list of exceptions: {words}",
             path.display()
         ))
-        .hint("each has control, object, owner, reason and expires, under the key `exceptions`")
+        .hint(FORM)
     })
 }
 

@@ -13,12 +13,12 @@ use kubestile_assess::traffic::Traffic;
 use kubestile_cluster::{Upstream, collect};
 use kubestile_rbac::{Identity, Policy, Scope};
 
-use super::assess::{current, logs, read};
+use super::assess::{current, logs, read, source, wrong_kubeconfig};
 use super::block_on;
 use crate::args::assess::Logs;
 use crate::args::rbac::{From, Place, Rbac, Rights};
 use crate::clock::now;
-use crate::exit::{Fail, Kind, Outcome, chain};
+use crate::exit::{Fail, Outcome};
 use crate::output;
 
 /// Answers, writes or measures.
@@ -46,11 +46,12 @@ fn snapshot(rights: &Rights) -> Outcome<Snapshot> {
     block_on(async {
         let upstream = Upstream::from_kubeconfig(kubeconfig, Some(&context))
             .await
-            .map_err(|error| Fail::new(Kind::Config, chain(&error)))?;
+            .map_err(|error| wrong_kubeconfig(&error))?;
         let mut progress = output::Progress::new();
         let mut say = |what: &str, count: usize| progress.show(what, count);
         let snapshot = collect::rights(&upstream, &context, now(), &mut say).await;
         progress.end();
+        source::answers(&snapshot)?;
         Ok(snapshot)
     })
 }
@@ -67,7 +68,7 @@ fn namespace(place: &Place, rights: &Rights) -> Outcome<Option<String>> {
     let kubeconfig = rights.kubeconfig.as_deref();
     kubestile_cluster::namespace(kubeconfig, rights.context.as_deref())
         .map(Some)
-        .map_err(|error| Fail::new(Kind::Config, chain(&error)))
+        .map_err(|error| wrong_kubeconfig(&error))
 }
 
 /// The policy, or why it is not known.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::assess::current;
 use super::{apply, consent, reach};
-use crate::exit::{During as _, Fail, Outcome, chain};
+use crate::exit::{During as _, Fail, Kind, Outcome, chain};
 use crate::files;
 use crate::output;
 
@@ -69,13 +69,13 @@ impl Journal {
     }
 
     fn read(path: &Path) -> Outcome<Self> {
-        let text =
-            std::fs::read(path).during_with(|| format!("cannot read `{}`", path.display()))?;
+        const HINT: &str = "`advance apply` writes one, `advance.json` if not told otherwise";
+        let text = std::fs::read(path)
+            .during_with(|| format!("cannot read `{}`", path.display()))
+            .map_err(|fail| fail.kind(Kind::Config).hint(HINT))?;
         let journal: Self = serde_json::from_slice(&text).map_err(|_| {
-            Fail::config(format!(
-                "`{}` is no journal of `advance apply`",
-                path.display()
-            ))
+            let text = format!("`{}` is no journal of `advance apply`", path.display());
+            Fail::config(text).hint(HINT)
         })?;
         Ok(Self {
             path: path.to_owned(),

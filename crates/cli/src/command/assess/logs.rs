@@ -16,6 +16,8 @@ use crate::clock;
 use crate::exit::{Fail, Outcome, chain};
 use crate::output;
 
+const WHICH: &str = "name what the API server writes to --audit-log-path, or what EKS, GKE or AKS export of it; plain or gzipped";
+
 /// How long ago an API server that keeps a log must have written to it.
 const FRESH: Duration = Duration::from_secs(120);
 
@@ -50,7 +52,16 @@ pub(crate) fn read(logs: &Logs, snapshot: &Snapshot, live: bool) -> Outcome<Opti
     let bar = output::Bar::start("reading audit logs");
     let result = audit_log::read(&audit, &options, &mut |done, total| bar.show(done, total));
     drop(bar);
-    let (mut fold, mut sources) = result.map_err(|error| Fail::failure(chain(&error)))?;
+    let (mut fold, mut sources) =
+        result.map_err(|error| Fail::config(chain(&error)).hint(WHICH))?;
+    // A picture, or another program's log: nothing of it is evidence.
+    if let Some(other) = sources.iter().find(|s| s.events == 0 && s.malformed > 0) {
+        return Err(Fail::config(format!(
+            "`{}` is no audit log: none of its {} line(s) was understood",
+            other.name, other.lines
+        ))
+        .hint(WHICH));
+    }
     if let Some((dir, cluster)) = gate {
         let records = of_gate::count(dir, cluster.as_ref(), &mut fold, audit.is_empty())?;
         sources.push(Read {
@@ -88,10 +99,10 @@ fn own(snapshot: &Snapshot) -> Option<PathBuf> {
 
 /// What was read, and what of it was not understood or too much.
 fn say(traffic: &Traffic) {
-    output::talk(&format!("read {}", traffic.span()));
+    output::talk_below("read ", &traffic.span());
     for source in &traffic.sources {
         let form = source.form.map_or("unknown", Form::words);
-        if source.malformed > 0 || source.form.is_none() {
+        if source.malformed > 0 {
             output::talk(&format!(
                 "  {}: {} of {} lines not understood (form: {form})",
                 source.name, source.malformed, source.lines
