@@ -169,6 +169,9 @@ pub struct Subject {
     pub places: Vec<Place>,
     /// Of a service account, from where it came without a pod.
     pub outside: Vec<Place>,
+    /// Access policies of EKS that allowed something.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<String>,
 }
 
 /// Something that was done, or refused.

@@ -139,6 +139,7 @@ fn traffic(lines: &[String], now: i64, gate_log: bool) -> Traffic {
             credential: key("with"),
             of_pod: keys.contains_key("pod"),
             legacy: keys.contains_key("legacy"),
+            policy: key("policy"),
             ..Who::default()
         };
         let (user, impersonated) = match keys.get("gate") {

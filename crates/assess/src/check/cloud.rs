@@ -25,7 +25,8 @@ pub(super) fn maps(facts: &Facts<'_>) -> Judged {
     match distribution {
         Distribution::Aks => past_the_provider(facts, &LOCAL, &mut evidence),
         Distribution::Gke => past_the_provider(facts, &LEGACY, &mut evidence),
-        Distribution::Eks | Distribution::Kubeadm | Distribution::K3s => {}
+        Distribution::Eks => by_access_policy(facts, &mut evidence),
+        Distribution::Kubeadm | Distribution::K3s => {}
     }
     if !evidence.is_empty() {
         let n = evidence.len();
@@ -142,6 +143,23 @@ fn faults(map: &CloudMap) -> Vec<(&'static str, String)> {
         found.push(("username", text));
     }
     found
+}
+
+/// Access entries are in no object; what they allow is in the log, with the policy's name.
+fn by_access_policy(facts: &Facts<'_>, evidence: &mut Vec<Evidence>) {
+    const EVERYTHING: &str = "AmazonEKSClusterAdminPolicy";
+    let subjects = facts
+        .snapshot
+        .traffic
+        .known()
+        .into_iter()
+        .flat_map(|t| &t.subjects);
+    for who in subjects.filter(|s| s.policies.iter().any(|p| p == EVERYTHING)) {
+        let text =
+            format!("an access entry gives them {EVERYTHING}: everything, and no binding shows it");
+        let field = "annotations[authorization.k8s.io/reason]";
+        evidence.push(Evidence::named(Class::AuditLog, &who.name, field, text));
+    }
 }
 
 /// Users and certificates of the provider that pass its identities by: with rights that somebody gave them, in

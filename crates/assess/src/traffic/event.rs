@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::text::{Text, micros, or_default};
 
@@ -88,6 +89,8 @@ pub struct Who<'a> {
     /// For somebody who is impersonated: the verb that lets it, such as `impersonate:user-info`, if it lets only what
     /// is named beside; empty for the plain right to be them.
     pub constraint: &'a str,
+    /// The access policy of EKS that allowed the request, if one did: it is in no object of the cluster.
+    pub policy: &'a str,
 }
 
 /// Under this key the gate says which of its requests it forwards.
@@ -207,6 +210,18 @@ struct Annotations<'a> {
     decision: Text<'a>,
     #[serde(borrow, rename = "authentication.k8s.io/legacy-token")]
     legacy: Text<'a>,
+    /// As it stands there: most reasons are of no interest, and have quotation marks.
+    #[serde(borrow, rename = "authorization.k8s.io/reason")]
+    reason: Option<&'a RawValue>,
+}
+
+/// The policy in `EKS Access Policy: allowed by … "…:cluster-access-policy/AmazonEKSViewPolicy" …`; empty if it is
+/// another reason.
+fn policy(reason: &str) -> &str {
+    let of_eks = reason.strip_prefix("\"EKS Access Policy: allowed by ");
+    let named = of_eks.and_then(|r| r.split_once(":cluster-access-policy/"));
+    let name = named.and_then(|(_, rest)| rest.split(|c: char| !c.is_ascii_alphanumeric()).next());
+    name.unwrap_or_default()
 }
 
 /// Whether the log says that somebody may; none if it does not say.
@@ -239,6 +254,8 @@ impl Native<'_> {
         };
         let authorized = refused.as_ref().map_or(decided, |_| Some(false));
         let (verb, target) = refused.unwrap_or((&*self.verb, target));
+        let policy = self.annotations.reason.map_or("", |r| policy(r.get()));
+        let direct = self.impersonated_user.is_none();
         Event {
             id: &self.id,
             at: micros(&self.request_received_timestamp),
@@ -248,10 +265,12 @@ impl Native<'_> {
             target,
             user: Who {
                 legacy: !self.annotations.legacy.is_empty(),
+                policy: if direct { policy } else { "" },
                 ..self.user.who()
             },
             impersonated: self.impersonated_user.as_ref().map(|whom| Who {
                 constraint: &self.authentication_metadata.impersonation_constraint,
+                policy,
                 ..whom.who()
             }),
             // All but the last are what the client says.

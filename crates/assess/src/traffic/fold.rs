@@ -29,6 +29,8 @@ const ENTRIES: usize = 500_000;
 const MOMENTS: usize = 8_000_000;
 /// Groups of one subject that are kept.
 const GROUPS: usize = 200;
+/// Access policies of one subject that are kept; a name is at most 64 bytes.
+const POLICIES: usize = 20;
 /// Hours that are told apart: ten years.
 const HOURS: usize = 90_000;
 /// The longest name that is kept whole; Kubernetes allows 253 bytes.
@@ -309,6 +311,10 @@ impl Fold {
             return false;
         };
         account.seen(at);
+        let room = account.policies.len() < POLICIES && who.policy.len() <= 64;
+        if room && !who.policy.is_empty() && !account.policies.contains(who.policy) {
+            account.policies.insert(who.policy.to_owned());
+        }
         for group in &who.groups {
             let fits = account.groups.len() < GROUPS && group.len() <= LONGEST;
             if fits && !account.groups.contains(*group) {

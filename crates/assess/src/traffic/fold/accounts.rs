@@ -48,6 +48,7 @@ fn take(left: &mut usize) -> bool {
 #[derive(Debug, Default)]
 pub(super) struct Account {
     pub(super) groups: BTreeSet<String>,
+    pub(super) policies: BTreeSet<String>,
     pub(super) requests: u64,
     pub(super) refused: u64,
     pub(super) failed: u64,
@@ -159,6 +160,7 @@ impl Account {
         self.seen(other.first);
         self.seen(other.last);
         self.groups.extend(other.groups);
+        self.policies.extend(other.policies);
         let mut lost = 0;
         for (key, used) in other.uses {
             lost += self.join_use(key, used, uses, most, names);
@@ -240,6 +242,7 @@ impl Account {
             credentials,
             places: self.places.finish(),
             outside: self.outside.finish(),
+            policies: self.policies.into_iter().collect(),
         }
     }
 }

@@ -168,6 +168,35 @@ fn what_azure_makes_of_it() {
     }
 }
 
+/// As EKS writes it: the policy is the one word of the reason that is kept.
+#[test]
+fn an_access_policy_of_eks_is_told_from_other_reasons() {
+    let line = |reason: &str| {
+        let event = serde_json::json!({
+            "kind": "Event", "stage": "ResponseComplete", "verb": "list", "requestURI": "/api/v1/pods",
+            "user": { "username": "ana" },
+            "annotations": { "authorization.k8s.io/decision": "allow", "authorization.k8s.io/reason": reason },
+        });
+        let mut found = None;
+        read(event.to_string().as_bytes(), &mut |e| {
+            found = Some(e.user.policy.to_owned())
+        })
+        .unwrap();
+        found.unwrap()
+    };
+    let policy = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy";
+    let role = "arn:aws:iam::111122223333:role/ops";
+    let eks = format!(
+        "EKS Access Policy: allowed by ClusterRoleBinding \"{role}+{policy}\" of ClusterRole \"{policy}\" to User \"ana\""
+    );
+    assert_eq!(line(&eks), "AmazonEKSClusterAdminPolicy");
+    assert_eq!(
+        line(&format!("RBAC: allowed by ClusterRoleBinding \"{policy}\"")),
+        ""
+    );
+    assert_eq!(line(""), "");
+}
+
 #[test]
 fn what_is_broken_says_where_and_repeats_nothing() {
     let cut: String = NATIVE.chars().take(200).collect();
