@@ -610,3 +610,33 @@ async fn the_files_are_what_they_say() {
             .contains("<script src=\"/static/enter.js\" defer></script>")
     );
 }
+
+/// Half of the ten that were answered waited no longer than 50 s, and nine of ten no longer than 90 s; who is not
+/// answered does not count.
+#[tokio::test]
+async fn how_long_people_waited_is_counted_from_the_question_to_the_answer() {
+    let gate = Gate::new().await;
+    let ana = gate.client("ana", &["operator:shop@prod"]).await;
+    let bo = gate.client("bo", &["approver"]).await;
+    for number in [3, 10, 1, 8, 5, 2, 9, 4, 7, 6] {
+        let id = gate.held("ana", &ana, number).await;
+        gate.pass(10 * i64::try_from(number).unwrap());
+        let (verb, body) = match number {
+            4 => ("deny", json!({"reason": "no"})),
+            _ => ("approve", json!({"digest": digest()})),
+        };
+        let answer = post(&format!("/v1/access/{id}/{verb}"), &body).by(&bo);
+        let answer = gate.public(answer).await;
+        assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.body);
+    }
+    let withdrawn = gate.held("ana", &ana, 20).await;
+    gate.pass(7);
+    let path = format!("/v1/access/{withdrawn}/withdraw");
+    let answer = gate.public(post(&path, &json!({})).by(&ana)).await;
+    assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.body);
+    gate.held("ana", &ana, 21).await;
+    let stats = gate.public(get("/v1/access/stats").by(&bo)).await.body;
+    let wanted = json!({"asked": 12, "approved": 9, "denied": 1, "expired": 0, "withdrawn": 1, "waiting": 1,
+        "waitP50Seconds": 50, "waitP90Seconds": 90});
+    assert_eq!(stats, wanted);
+}
