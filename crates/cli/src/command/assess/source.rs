@@ -83,7 +83,11 @@ pub(crate) fn answers(snapshot: &Snapshot) -> Outcome {
         return Ok(());
     }
     let context = &snapshot.cluster.name;
-    let why = &absence.text;
+    let why = match absence.why {
+        // Something answers, and knows nothing of what every API server has.
+        Why::Unsupported => "what answers there is no Kubernetes API server",
+        _ => &absence.text,
+    };
     let fail = Fail::new(Kind::Unavailable, format!("{server} cannot be read: {why}"));
     Err(match ["401", "nauthorized", "expired", "ertificate"].iter().any(|w| why.contains(w)) {
         true => fail.hint(format!(
