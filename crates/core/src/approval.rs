@@ -101,6 +101,10 @@ pub struct HeldRequest {
     /// The run of kubectl that it says it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invocation: Option<String>,
+    /// The program that it says it is (`User-Agent`), where it names no run. What is shown together rests on it, and
+    /// never what an approval is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
     /// The UID of the object as it was when the request was held: another object of the same name is
     /// another request.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -107,6 +107,9 @@ pub(crate) struct Approve {
         default_missing_value = "5m"
     )]
     pub(crate) command: Option<Duration>,
+    /// All requests that `kubestile approvals` shows in one row with it, each as shown
+    #[arg(long, conflicts_with = "command")]
+    pub(crate) group: bool,
     /// Do not ask
     #[arg(long, short)]
     pub(crate) yes: bool,

@@ -64,6 +64,9 @@ pub(super) fn approve(args: &Approve) -> Outcome {
             return Err(Fail::usage("this request belongs to no command")
                 .hint("leave out --command: the approval is for this one request"));
         }
+        if args.group {
+            return approve_all(&door, args, shown).await;
+        }
         output::talk(&detail(&shown));
         if !args.yes {
             agreed(&shown, args.command.is_some())?;
@@ -79,12 +82,57 @@ pub(super) fn approve(args: &Approve) -> Outcome {
         if args.output.format.is_data() {
             return output::value(args.output.format, &entry);
         }
-        output::talk(&match missing(&entry) {
-            0 => format!("approved: {}", entry.what),
-            more => format!("approved by you; {more} more needed: {}", entry.what),
-        });
+        output::talk(&said(&entry));
         Ok(())
     })
+}
+
+/// Approves each request of a row for what was shown of it: what comes later is another question.
+async fn approve_all(door: &Door, args: &Approve, shown: AccessEntry) -> Outcome {
+    let waiting: AccessList = door.get("/v1/access?waiting").await?;
+    let group = with_it(&shown, waiting.requests);
+    for entry in &group {
+        output::talk(&detail(entry));
+    }
+    if !args.yes {
+        confirmed(&format!("approve exactly these {}?", group.len()))?;
+    }
+    let mut failed = 0;
+    let mut answered = Vec::new();
+    for entry in &group {
+        let answer = ApproveRequest {
+            digest: entry.digest.clone(),
+            command_seconds: None,
+        };
+        let path = format!("/v1/access/{}/approve", entry.id);
+        match door.send::<AccessEntry>(Method::POST, &path, &answer).await {
+            Ok(entry) => {
+                output::talk(&said(&entry));
+                answered.push(entry);
+            }
+            Err(fail) => {
+                failed += 1;
+                output::talk(&format!("not approved: {}: {}", entry.what, fail.message()));
+            }
+        }
+    }
+    if args.output.format.is_data() {
+        output::value(args.output.format, &answered)?;
+    }
+    match failed {
+        0 => Ok(()),
+        n => Err(Fail::failure(format!(
+            "{n} of {} were not approved",
+            group.len()
+        ))),
+    }
+}
+
+fn said(entry: &AccessEntry) -> String {
+    match missing(entry) {
+        0 => format!("approved: {}", entry.what),
+        more => format!("approved by you; {more} more needed: {}", entry.what),
+    }
 }
 
 fn may_be_answered(entry: &AccessEntry) -> Outcome {
@@ -112,7 +160,11 @@ fn agreed(shown: &AccessEntry, command: bool) -> Outcome {
         (Some(words), true) => format!("approve this, and {words} of the same command?"),
         _ => "approve exactly this?".to_owned(),
     };
-    match output::ask(&question) {
+    confirmed(&question)
+}
+
+fn confirmed(question: &str) -> Outcome {
+    match output::ask(question) {
         Some(true) => Ok(()),
         Some(false) => Err(Fail::failure("not approved; it still waits")
             .hint("`kubestile deny` says no to the requester, with a reason")),
@@ -237,18 +289,28 @@ fn rows(entries: &[&AccessEntry], format: Format, states: bool) -> Table {
     table
 }
 
-/// Requests of one state and one run of kubectl stand together, in the order of the latest of each.
+/// A request and those of `all` that are shown in one row with it, as far as they may be answered.
+fn with_it(shown: &AccessEntry, all: Vec<AccessEntry>) -> Vec<AccessEntry> {
+    let entries: Vec<&AccessEntry> = all.iter().collect();
+    let groups = grouped(&entries);
+    let own = |group: &Vec<&AccessEntry>| group.iter().any(|entry| entry.id == shown.id);
+    let others = groups.into_iter().find(own).unwrap_or_default();
+    let others = others
+        .into_iter()
+        .filter(|e| e.id != shown.id && e.may_answer);
+    std::iter::once(shown.clone())
+        .chain(others.cloned())
+        .collect()
+}
+
+/// Requests of one state and one run of kubectl stand together, and those of a program that names no run as far as
+/// they came close together, in the order of the latest of each.
 fn grouped<'a>(entries: &[&'a AccessEntry]) -> Vec<Vec<&'a AccessEntry>> {
     let mut groups: Vec<Vec<&AccessEntry>> = Vec::new();
-    let same = |a: &AccessEntry, b: &AccessEntry| {
-        a.invocation.is_some()
-            && (&a.invocation, &a.requester, &a.state, &a.command)
-                == (&b.invocation, &b.requester, &b.state, &b.command)
-    };
     for entry in entries {
         let group = groups
             .iter_mut()
-            .find(|group| group.first().is_some_and(|first| same(first, entry)));
+            .find(|group| group.iter().any(|one| one.is_asked_with(entry)));
         match group {
             Some(group) => group.push(entry),
             None => groups.push(vec![entry]),

@@ -141,6 +141,7 @@ mod tests {
             impact: None,
             command: None,
             invocation: None,
+            group: None,
             request: None,
             digest: String::new(),
             function: None,

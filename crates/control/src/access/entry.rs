@@ -1,7 +1,8 @@
 //! Access requests as people see them.
 
 use kubestile_authn::digest::sha256_hex;
-use kubestile_core::approval::{AccessRequest, State, Subject};
+use kubestile_core::SessionId;
+use kubestile_core::approval::{AccessRequest, HeldRequest, State, Subject};
 
 use super::may_answer;
 use crate::api::AccessEntry;
@@ -51,6 +52,7 @@ pub(crate) fn entry(app: &App, caller: &Caller, request: &AccessRequest) -> Acce
             .filter(|h| h.invocation.is_some())
             .map(|h| h.sort.words()),
         invocation: held.and_then(|h| h.invocation.clone()),
+        group: held.and_then(|h| group(request.requester.session, h)),
         request: held.map(|h| h.request),
         digest: digest(request),
         function: held.and_then(|h| h.function.clone()),
@@ -61,6 +63,14 @@ pub(crate) fn entry(app: &App, caller: &Caller, request: &AccessRequest) -> Acce
         may_answer: waits && may_answer(app, caller, request),
         url: format!("{}/r/{}", app.settings.public_url, request.id),
     }
+}
+
+/// What requests of one client that names no command have in common; it says nothing about the session.
+fn group(session: SessionId, held: &HeldRequest) -> Option<String> {
+    let client = held.client.as_ref()?;
+    let same = (session, client, &held.sort);
+    let digest = sha256_hex(&serde_json::to_vec(&same).ok()?);
+    Some(digest.chars().take(16).collect())
 }
 
 fn outcome(state: &State) -> String {

@@ -3,7 +3,7 @@
 use kubestile_core::approval::Impact;
 use kubestile_core::grant::{ObjectPattern, Origin};
 use kubestile_core::{
-    AccessId, ClusterName, GrantId, JobFunction, Namespace, PolicyId, RequestId, Timestamp,
+    AccessId, ClusterName, GrantId, JobFunction, Namespace, PolicyId, RequestId, Timestamp, Ttl,
 };
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +56,10 @@ pub struct AccessEntry {
     /// The run of kubectl that it says it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invocation: Option<String>,
+    /// Where the client names no command: the same for all requests of one session, client and sort. What is shown
+    /// together rests on it, and never what an approval is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
     /// The held request, as the log knows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<RequestId>,
@@ -81,6 +85,26 @@ pub struct AccessEntry {
     /// Where people look at it.
     pub url: String,
 }
+
+impl AccessEntry {
+    /// Whether both came so close that they are shown as one question: of one run of kubectl, or, where the client
+    /// names none, of one session and client, one sort, within [`TOGETHER`]. Each is approved by itself.
+    pub fn is_asked_with(&self, other: &Self) -> bool {
+        if self.requester != other.requester || self.state != other.state {
+            return false;
+        }
+        if self.invocation.is_some() {
+            return (&self.invocation, &self.cluster, &self.command)
+                == (&other.invocation, &other.cluster, &other.command);
+        }
+        let apart = self.created.since(other.created);
+        let apart = apart.max(other.created.since(self.created));
+        self.group.is_some() && self.group == other.group && apart <= TOGETHER
+    }
+}
+
+/// Requests of a client that names no command are shown together if they come within this of each other.
+const TOGETHER: Ttl = Ttl::from_secs(10);
 
 /// The answer to `GET /v1/access`: with `?waiting` only those that wait, with `?mine` only those of the
 /// caller's own session. `?after=N&wait=SECONDS` waits until something has changed since `seen` was N.

@@ -137,6 +137,7 @@ impl Gate {
             },
             name: "web".to_owned(),
             invocation: Some("6f1c".to_owned()),
+            client: None,
             uid: None,
             function: None,
             impact: None,

@@ -52,20 +52,14 @@ fn body(list: &AccessList, now: Timestamp) -> Html {
 fn grouped<'a>(entries: &[&'a AccessEntry]) -> Vec<Vec<&'a AccessEntry>> {
     let mut groups: Vec<Vec<&AccessEntry>> = Vec::new();
     for entry in entries {
-        let same = |group: &&mut Vec<&AccessEntry>| group.iter().any(|e| same_command(e, entry));
+        // What the client says of itself is trusted with what is shown together, and with no more.
+        let same = |group: &&mut Vec<&AccessEntry>| group.iter().any(|e| e.is_asked_with(entry));
         match groups.iter_mut().find(same) {
             Some(group) => group.push(entry),
             None => groups.push(vec![entry]),
         }
     }
     groups
-}
-
-/// What the client says of its runs is trusted with what is shown together, and with no more.
-fn same_command(a: &AccessEntry, b: &AccessEntry) -> bool {
-    a.command.is_some()
-        && (&a.requester, &a.cluster, &a.command, &a.invocation)
-            == (&b.requester, &b.cluster, &b.command, &b.invocation)
 }
 
 fn command(group: &[&AccessEntry], now: Timestamp) -> Html {
@@ -79,6 +73,10 @@ fn command(group: &[&AccessEntry], now: Timestamp) -> Html {
             .lit(" requests of one command: <strong>")
             .text(command)
             .lit("</strong>"),
+        (2.., None) => Html::new()
+            .lit("for ")
+            .text(&group.len().to_string())
+            .lit(" requests of one program"),
         _ if first.kind == "grant" => Html::new().lit("for a grant"),
         _ => Html::new().lit("to run this"),
     };
@@ -147,6 +145,18 @@ mod tests {
         let all = [&one, &run, &same, &person, &nameless, &nameless];
         let sizes: Vec<_> = grouped(&all).iter().map(Vec::len).collect();
         assert_eq!(sizes, [2, 1, 1, 1, 1]);
+        let of_helm = |group: &str, later: i64| AccessEntry {
+            group: Some(group.to_owned()),
+            created: Timestamp::from_secs(1_000 + later),
+            ..nameless.clone()
+        };
+        let (first, second, third) = (of_helm("a", 0), of_helm("a", 9), of_helm("a", 30));
+        let other = of_helm("b", 0);
+        let all = [&first, &other, &second, &third];
+        let sizes: Vec<_> = grouped(&all).iter().map(Vec::len).collect();
+        assert_eq!(sizes, [2, 1, 1], "of one client, within ten seconds");
+        let html = command(&[&first, &second], Timestamp::from_secs(1_000)).into_string();
+        assert!(html.contains("2 requests of one program"), "{html}");
     }
 
     #[test]

@@ -37,6 +37,7 @@ fn request(quorum: u8) -> AccessRequest {
             sort: sort(),
             name: "web".into(),
             invocation: Some("run1".into()),
+            client: None,
             uid: None,
             function: None,
             impact: None,

@@ -34,6 +34,7 @@ fn request(quorum: u8) -> AccessRequest {
             sort: sort(),
             name: "web".into(),
             invocation: Some("run0".into()),
+            client: None,
             uid: None,
             function: None,
             impact: None,

@@ -122,6 +122,11 @@ async fn ask(
         return Ok(asked(handle));
     }
     let mut request = access_request(gate, judged, hold, digest, sort, waits);
+    if let Subject::Request(held) = &mut request.subject
+        && held.invocation.is_none()
+    {
+        held.client = client(headers);
+    }
     let (uid, impact) = tokio::join!(
         impact::uid(gate, judged, request.id),
         impact::of(gate, judged, request.id, headers, body)
@@ -179,6 +184,7 @@ fn access_request(
                 .invocation
                 .present()
                 .map(|i| i.session.clone()),
+            client: None,
             uid: None,
             impact: None,
             function: hold.function.clone(),
@@ -197,6 +203,13 @@ fn access_request(
         approvals: Vec::new(),
         state: State::Waiting,
     }
+}
+
+/// What a client says that it is: a hint, bounded, never trusted.
+fn client(headers: &HeaderMap) -> Option<String> {
+    const LONGEST: usize = 256;
+    let text = headers.get(http::header::USER_AGENT)?.to_str().ok()?;
+    (!text.is_empty() && text.len() <= LONGEST).then(|| text.to_owned())
 }
 
 /// Waits for the answer, where the client can wait.

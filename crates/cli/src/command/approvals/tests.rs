@@ -30,6 +30,7 @@ pub(in crate::command) fn entry(id: u64) -> AccessEntry {
         }),
         command: Some("delete deployments.apps in shop".to_owned()),
         invocation: Some("a".to_owned()),
+        group: None,
         request: None,
         digest: "0123456789abcdef0123".to_owned(),
         function: None,
@@ -59,6 +60,28 @@ fn one_command_is_one_row() {
     assert_eq!(cells[1], "delete deployments.apps/web -n shop (and 1 more)");
     assert_eq!(cells[5], "sre");
     assert_eq!(cells[6], "0000-0000-0001");
+}
+
+/// Of one program that names no command, as long as they come close together.
+#[test]
+fn what_one_program_asks_at_once_is_one_row() {
+    let of = |id: u64, group: &str, at: i64| AccessEntry {
+        invocation: None,
+        command: None,
+        group: Some(group.to_owned()),
+        created: Timestamp::from_secs(at),
+        ..entry(id)
+    };
+    let (first, second, late, other) =
+        (of(1, "g", 0), of(2, "g", 10), of(3, "g", 25), of(4, "h", 1));
+    let mut answered = of(5, "g", 1);
+    answered.state = "approved".to_owned();
+    let all = [&first, &second, &late, &other, &answered];
+    let sizes: Vec<usize> = grouped(&all).iter().map(Vec::len).collect();
+    assert_eq!(sizes, [2, 1, 1, 1]);
+    let with: Vec<_> = with_it(&second, vec![first, late, other, answered, second.clone()]);
+    let ids: Vec<_> = with.iter().map(|e| e.id.to_string()).collect();
+    assert_eq!(ids, ["0000-0000-0002", "0000-0000-0001"]);
 }
 
 #[test]

@@ -44,6 +44,7 @@ fn request(id: u64, waits: bool) -> AccessRequest {
             sort: sort(),
             name: "a".into(),
             invocation: None,
+            client: None,
             uid: None,
             function: None,
             impact: None,
