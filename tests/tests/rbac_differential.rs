@@ -26,6 +26,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+#[path = "rbac_differential/commands.rs"]
+mod commands;
+
 const CASES: u64 = 5_000;
 const SEED: u64 = 1;
 /// Questions that are open at the same time.
@@ -66,6 +69,7 @@ async fn answers_are_those_of_subject_access_review() {
         tally.differences.len(),
         tally.differences[..tally.differences.len().min(10)].join("\n")
     );
+    commands::compare(&cluster, &admin, &policy, &mut policies).await;
     // An evaluator that refuses everybody, or nobody, agrees about too little.
     let share = tally.allowed * 100 / cases.max(1);
     assert!((10..=90).contains(&share), "{share} % were allowed");

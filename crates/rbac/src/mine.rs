@@ -7,7 +7,7 @@
 //! The same uses give the same functions, in whatever order they were seen. Time and memory are bounded: thousands of
 //! people with thousands of rights take seconds, and what is beyond the bound stays as it is.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -76,50 +76,76 @@ pub enum Conflict {
 /// Finds job functions in what each person used. Best first: by members, then by size.
 #[must_use]
 pub fn mine(used: &BTreeMap<Identity, BTreeSet<Atom>>, options: Options) -> Vec<JobFunction> {
-    let mut by_use: BTreeMap<&BTreeSet<Atom>, BTreeSet<Identity>> = BTreeMap::new();
+    let names = names(used);
+    let numbers: HashMap<&Atom, u32> = names.iter().copied().zip(0..).collect();
+    let mut by_use: BTreeMap<Vec<u32>, BTreeSet<Identity>> = BTreeMap::new();
     for (who, atoms) in used.iter().filter(|(_, atoms)| !atoms.is_empty()) {
-        by_use.entry(atoms).or_default().insert(who.clone());
+        let atoms = atoms.iter().filter_map(|a| numbers.get(a).copied());
+        by_use
+            .entry(atoms.collect())
+            .or_default()
+            .insert(who.clone());
     }
     let mut groups: Vec<Group> = by_use
         .into_iter()
         .map(|(atoms, members)| Group {
-            atoms: atoms.clone(),
+            uses: vec![(atoms.clone(), members.len())],
+            atoms,
             members,
         })
         .collect();
     // The order of groups that are alike is that of what they use.
     groups.sort_by_key(|group| std::cmp::Reverse(group.members.len()));
     let groups = join::join(groups, options);
-    let mut found: Vec<JobFunction> = groups.into_iter().map(|g| g.described(used)).collect();
+    let described = groups.into_iter().map(|group| group.described(&names));
+    let mut found: Vec<JobFunction> = described.collect();
     found.sort_by_key(|f| std::cmp::Reverse((f.members.len(), f.atoms.len())));
     unique_names(&mut found);
     found
 }
 
+/// Every atom once, in order: its position is its number.
+fn names(used: &BTreeMap<Identity, BTreeSet<Atom>>) -> Vec<&Atom> {
+    let all: HashSet<&Atom> = used.values().flatten().collect();
+    let mut names: Vec<&Atom> = all.into_iter().collect();
+    names.sort_unstable();
+    names
+}
+
+/// Atoms are numbers here, in order.
 #[derive(Debug, Clone)]
 struct Group {
-    atoms: BTreeSet<Atom>,
+    atoms: Vec<u32>,
     members: BTreeSet<Identity>,
+    /// What members use, and how many of them just this.
+    uses: Vec<(Vec<u32>, usize)>,
 }
 
 impl Group {
-    fn described(self, used: &BTreeMap<Identity, BTreeSet<Atom>>) -> JobFunction {
+    fn described(self, names: &[&Atom]) -> JobFunction {
         let (mut both, mut given, mut wanted) = (0, 0, 0);
         let mut cohesion: f64 = 1.0;
-        for atoms in self.members.iter().filter_map(|m| used.get(m)) {
-            both += atoms.intersection(&self.atoms).count();
-            given += self.atoms.len();
-            wanted += atoms.len();
-            cohesion = cohesion.min(alike(atoms, &self.atoms));
+        for (done, count) in &self.uses {
+            let shared = done
+                .iter()
+                .filter(|atom| self.atoms.binary_search(atom).is_ok())
+                .count();
+            both += count * shared;
+            given += count * self.atoms.len();
+            wanted += count * done.len();
+            let either = done.len() + self.atoms.len() - shared;
+            cohesion = cohesion.min(share(shared, either));
         }
+        let atom = |number: &u32| names.get(usize::try_from(*number).ok()?).copied();
+        let atoms: BTreeSet<Atom> = self.atoms.iter().filter_map(atom).cloned().collect();
         JobFunction {
-            name: name(&self.atoms),
+            name: name(&atoms),
             precision: share(both, given),
             recall: share(both, wanted),
             cohesion,
-            conflicts: conflicts(&self.atoms),
+            conflicts: conflicts(&atoms),
             members: self.members,
-            atoms: self.atoms,
+            atoms,
         }
     }
 }
@@ -200,12 +226,6 @@ fn conflicts(atoms: &BTreeSet<Atom>) -> Vec<Conflict> {
         .filter(|(is, _)| *is)
         .map(|(_, c)| c)
         .collect()
-}
-
-/// Jaccard: what both have, of what either has.
-fn alike(one: &BTreeSet<Atom>, other: &BTreeSet<Atom>) -> f64 {
-    let both = one.intersection(other).count();
-    share(both, one.len() + other.len() - both)
 }
 
 fn share(part: usize, whole: usize) -> f64 {

@@ -39,7 +39,7 @@ const ODD_RESOURCES: [&str; 8] = [
     "",
 ];
 /// Names that rules have, and requests.
-const NAMES: [&str; 7] = ["web", "till", "*", "web-0", "web*", "Web", "\u{fc} 1"];
+pub const NAMES: [&str; 7] = ["web", "till", "*", "web-0", "web*", "Web", "\u{fc} 1"];
 const PATHS: [&str; 18] = [
     "/",
     "/healthz",

@@ -1,29 +1,27 @@
 //! Joins the groups that are most alike, until none are alike enough.
 //!
-//! Atoms are bits here. Each group keeps which of the later ones is most like it, so that one joining costs about as
-//! much as comparing two groups with all others.
+//! Atoms are bits here. Each group keeps which later ones are like it at all, as long as there is room, and which of
+//! them most: one joining costs about as much as comparing one group with all others.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::{Group, Options, share};
-use crate::privilege::Atom;
+
+/// Positions that are kept of groups that are alike, of all together: 64 MiB.
+const ROOM: usize = 1 << 24;
 
 pub(super) fn join(groups: Vec<Group>, options: Options) -> Vec<Group> {
-    let names: BTreeSet<Atom> = groups.iter().flat_map(|g| &g.atoms).cloned().collect();
-    let names: Vec<Atom> = names.into_iter().collect();
-    let positions: BTreeMap<&Atom, u32> = names.iter().zip(0..).collect();
+    let compared = groups.iter().take(options.most_groups);
     let mut search = Search {
         options,
         work: 0,
-        groups: groups
-            .iter()
-            .take(options.most_groups)
-            .map(|g| Some(Bits::new(g, &positions)))
-            .collect(),
+        room: ROOM,
+        groups: compared.map(|g| Some(Bits::new(g))).collect(),
         closest: Vec::new(),
+        near: Vec::new(),
     };
     let into = search.run();
-    finish(groups, &search.groups, &into, &names)
+    finish(groups, &search.groups, &into)
 }
 
 /// A group, with its atoms as bits.
@@ -43,23 +41,23 @@ struct Search {
     options: Options,
     /// Words that were compared.
     work: u64,
+    /// Positions that may still be kept in `near`.
+    room: usize,
     /// None for those that were joined to an earlier one.
     groups: Vec<Option<Bits>>,
     /// The later group that is most like each.
     closest: Vec<Closest>,
+    /// All later groups that are alike enough; none if there was no room. Some may be so no longer.
+    near: Vec<Option<Vec<usize>>>,
 }
 
 impl Bits {
-    fn new(group: &Group, positions: &BTreeMap<&Atom, u32>) -> Self {
+    fn new(group: &Group) -> Self {
         let members = group.members.len();
-        let counts = group
-            .atoms
-            .iter()
-            .filter_map(|atom| Some((*positions.get(atom)?, members)));
         let mut bits = Self {
             words: Vec::new(),
             size: 0,
-            counts: counts.collect(),
+            counts: group.atoms.iter().map(|atom| (*atom, members)).collect(),
             members,
         };
         bits.draw(1.0);
@@ -85,9 +83,13 @@ impl Bits {
         }
     }
 
-    fn has(&self, atom: u32) -> bool {
-        let (word, bit) = place(atom);
-        self.words.get(word).is_some_and(|word| word & bit != 0)
+    fn atoms(&self) -> Vec<u32> {
+        let all = self.counts.iter().map(|(atom, _)| *atom);
+        all.filter(|atom| {
+            let (word, bit) = place(*atom);
+            self.words.get(word).is_some_and(|word| word & bit != 0)
+        })
+        .collect()
     }
 
     fn absorb(&mut self, other: &Self, least: f64) {
@@ -103,7 +105,8 @@ impl Bits {
     /// Jaccard: what both have, of what either has.
     fn alike(&self, other: &Self) -> f64 {
         let pairs = self.words.iter().zip(&other.words);
-        let both: u32 = pairs.map(|(a, b)| (a & b).count_ones()).sum();
+        // Without a check of each sum, which would be most of the work: there are not that many bits.
+        let both = pairs.fold(0, |sum: u32, (a, b)| sum.wrapping_add((a & b).count_ones()));
         let both = usize::try_from(both).unwrap_or(usize::MAX);
         share(both, self.size + other.size - both)
     }
@@ -126,8 +129,9 @@ impl Search {
         let count = self.groups.len();
         let mut into: Vec<usize> = (0..count).collect();
         for position in 0..count {
-            let closest = self.look(position, position + 1);
+            let (closest, near) = self.look(position);
             self.closest.push(closest);
+            self.near.push(near);
         }
         while self.work <= self.options.most_work
             && let Some((first, second)) = self.best()
@@ -165,14 +169,14 @@ impl Search {
             let Some(closest) = self.closest.get(position).copied() else {
                 continue;
             };
-            let is_stale = closest.is_some_and(|(_, of)| of == first || of == second);
-            let found = if position == first || is_stale {
-                self.look(position, position + 1)
-            } else if position < first {
-                // Only the joined group is another than before.
-                nearer(closest, self.look_at(position, first))
+            let found = if position == first {
+                let (closest, near) = self.look(position);
+                if let Some(kept) = self.near.get_mut(position) {
+                    *kept = near;
+                }
+                closest
             } else {
-                continue;
+                self.again(position, closest, first, second)
             };
             if let Some(closest) = self.closest.get_mut(position) {
                 *closest = found;
@@ -180,13 +184,52 @@ impl Search {
         }
     }
 
-    /// Which of the groups from `from` on is most like this one, if any is alike enough; the first of equals.
-    fn look(&mut self, position: usize, from: usize) -> Closest {
+    /// Which is most like a group after `second` was joined to `first`, when it was `closest` before.
+    fn again(&mut self, position: usize, closest: Closest, first: usize, second: usize) -> Closest {
+        let joined = match position < first {
+            true => self.look_at(position, first),
+            false => None,
+        };
+        if joined.is_some()
+            && let Some(Some(near)) = self.near.get_mut(position)
+            && !near.contains(&first)
+        {
+            near.push(first);
+        }
+        if closest.is_none_or(|(_, of)| of != first && of != second) {
+            return nearer(closest, joined);
+        }
+        let Some(near) = self.near.get_mut(position).and_then(Option::take) else {
+            return self.look(position).0;
+        };
         let mut found = None;
-        for other in from..self.groups.len() {
-            found = nearer(found, self.look_at(position, other));
+        for other in &near {
+            found = nearer(found, self.look_at(position, *other));
+        }
+        if let Some(kept) = self.near.get_mut(position) {
+            *kept = Some(near);
         }
         found
+    }
+
+    /// Which of the later groups is most like this one, if any is alike enough, the first of equals; and all that
+    /// are alike enough, if there is room for them.
+    fn look(&mut self, position: usize) -> (Closest, Option<Vec<usize>>) {
+        let (mut found, mut near) = (None, Some(Vec::new()));
+        for other in position + 1..self.groups.len() {
+            let alike = self.look_at(position, other);
+            if alike.is_none() {
+                continue;
+            }
+            found = nearer(found, alike);
+            let left = self.room.checked_sub(1);
+            self.room = left.unwrap_or(0);
+            match (&mut near, left) {
+                (Some(near), Some(_)) => near.push(other),
+                _ => near = None,
+            }
+        }
+        (found, near)
     }
 
     fn look_at(&mut self, position: usize, other: usize) -> Closest {
@@ -213,7 +256,7 @@ fn nearer(one: Closest, other: Closest) -> Closest {
 }
 
 /// The groups that are left, with their members and what these use.
-fn finish(groups: Vec<Group>, left: &[Option<Bits>], into: &[usize], names: &[Atom]) -> Vec<Group> {
+fn finish(groups: Vec<Group>, left: &[Option<Bits>], into: &[usize]) -> Vec<Group> {
     let mut found: BTreeMap<usize, Group> = BTreeMap::new();
     for (position, group) in groups.into_iter().enumerate() {
         let mut end = position;
@@ -221,7 +264,10 @@ fn finish(groups: Vec<Group>, left: &[Option<Bits>], into: &[usize], names: &[At
             end = next;
         }
         match found.get_mut(&end) {
-            Some(whole) => whole.members.extend(group.members),
+            Some(whole) => {
+                whole.members.extend(group.members);
+                whole.uses.extend(group.uses);
+            }
             None => {
                 found.insert(end, group);
             }
@@ -229,8 +275,7 @@ fn finish(groups: Vec<Group>, left: &[Option<Bits>], into: &[usize], names: &[At
     }
     for (position, group) in &mut found {
         if let Some(Some(bits)) = left.get(*position) {
-            let atoms = names.iter().zip(0..).filter(|(_, atom)| bits.has(*atom));
-            group.atoms = atoms.map(|(atom, _)| atom.clone()).collect();
+            group.atoms = bits.atoms();
         }
     }
     found.into_values().collect()

@@ -86,6 +86,12 @@ fn everybody_is_in_one_function_whatever_the_limit() {
     }
 }
 
+/// Jaccard: what both have, of what either has.
+fn alike(one: &BTreeSet<Atom>, other: &BTreeSet<Atom>) -> f64 {
+    let both = one.intersection(other).count();
+    share(both, one.len() + other.len() - both)
+}
+
 /// What the search says, done the long way: every pair, after every joining.
 fn the_long_way(
     used: &BTreeMap<Identity, BTreeSet<Atom>>,

@@ -122,11 +122,21 @@ impl fmt::Display for Identity {
     }
 }
 
-/// Namespace and name, if this is the user name of a service account: exactly two parts, neither empty.
+/// Namespace and name, if this is the user name of a service account: exactly two parts, each as such names are. Any
+/// other user of this prefix is a user, and in no group of service accounts.
 fn split_service_account(user_name: &str) -> Option<(&str, &str)> {
     let (namespace, name) = user_name
         .strip_prefix(SERVICE_ACCOUNT_PREFIX)?
         .split_once(':')?;
-    let fine = !namespace.is_empty() && !name.is_empty() && !name.contains(':');
+    let fine = namespace.len() <= 63
+        && name.len() <= 253
+        && is_label(namespace)
+        && name.split('.').all(is_label);
     fine.then_some((namespace, name))
+}
+
+/// Letters, digits and dashes, with no dash at either end (RFC 1123, in lower case).
+fn is_label(text: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    !text.is_empty() && text.bytes().all(fits) && !text.starts_with('-') && !text.ends_with('-')
 }

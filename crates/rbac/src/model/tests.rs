@@ -80,3 +80,33 @@ fn everybody_is_in_the_groups_of_the_api_server() {
     );
     assert_eq!(groups(Identity::group(UNAUTHENTICATED)), UNAUTHENTICATED);
 }
+
+/// As `serviceaccount.SplitUsername` of Kubernetes decides it.
+#[test]
+fn only_names_that_can_be_service_accounts_are() {
+    let long = format!("{SERVICE_ACCOUNT_PREFIX}{}:web", "a".repeat(64));
+    for name in [
+        "system:serviceaccount:shop",
+        "system:serviceaccount:shop:",
+        "system:serviceaccount::web",
+        "system:serviceaccount:shop:web:more",
+        "system:serviceaccount: shop:web",
+        "system:serviceaccount:SHOP:web",
+        "system:serviceaccount:shop.a:web",
+        "system:serviceaccount:shop-:web",
+        "system:serviceaccount:shop:web..a",
+        "system:serviceaccount:shop:w/b",
+        "SYSTEM:serviceaccount:shop:web",
+        &long,
+    ] {
+        let user = Identity::User {
+            name: name.to_owned(),
+        };
+        assert_eq!(Identity::from_user_name(name), user);
+    }
+    for (namespace, name) in [("shop", "web"), ("a-1", "web.v1-2.x")] {
+        let user = format!("{SERVICE_ACCOUNT_PREFIX}{namespace}:{name}");
+        let account = Identity::service_account(namespace, name);
+        assert_eq!(Identity::from_user_name(&user), account);
+    }
+}
