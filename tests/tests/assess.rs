@@ -66,7 +66,7 @@ async fn up_and_back(admin: &Upstream, cluster: &Own, before: &Snapshot) {
     let kubeconfig = &cluster.cluster.kubeconfig;
     let keep = advance::break_glass(admin).await.unwrap().unwrap();
     let wishes = Wishes {
-        keep: Some(keep),
+        keep: Some(&keep),
         ..Wishes::default()
     };
     let way: Plan = plan(before, &Exceptions::default(), Stage::LAST, &wishes);

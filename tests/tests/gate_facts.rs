@@ -43,7 +43,7 @@ fn a_gate_decides_and_its_policies_turn_it() {
         ("S3-16", "pass"),
         ("S3-17", "fail"),
         ("S3-19", "pass"),
-        ("S4-02", "unknown"),
+        ("S4-02", "fail"),
         ("S4-03", "fail"),
         ("S4-04", "fail"),
         ("S4-07", "pass"),
@@ -90,40 +90,72 @@ fn from_elsewhere(gate: &Gate, sam: &Person, ana: &Person) {
     }
 }
 
-/// What the finding says is put where it says, and taken away again.
+/// The plan's policy is judged by the engine first, written where the gate reads it, and taken back.
 fn a_policy_turns_it(gate: &Gate, sam: &Person, policies: &Path, saved: &Path, held: &Value) {
     let line = held["fix"]["changes"][0]["command"].as_str().unwrap();
     let (_, file) = line.split_once(" > POLICIES/").unwrap();
     let place = gate.dir();
     let place = place.to_str().unwrap();
-    let plan = [
-        "advance", "plan", "--to", "4", "-o", "json", "--gate", place,
-    ];
-    let plan = json(run(sam, &plan));
-    let foreseen = plan["byHand"].as_array().unwrap().iter().find(|b| {
-        let text = b["commands"].to_string();
-        text.contains("dangerous-needs-approval.cedar")
-    });
-    assert_eq!(foreseen.unwrap()["flips"].to_string(), r#"["S4-03"]"#);
+    let plan = json(run(
+        sam,
+        &[
+            "advance", "plan", "--to", "4", "-o", "json", "--gate", place,
+        ],
+    ));
+    let steps = plan["steps"].as_array().unwrap();
+    let step = |control: &str| steps.iter().find(|s| s["control"] == control).unwrap();
+    assert_eq!(step("S4-03")["flips"].to_string(), r#"["S4-03"]"#);
+    let change = &step("S4-03")["changes"][0]["policy"];
+    assert_eq!(change["path"], policies.join(file).to_str().unwrap());
+    assert!(
+        change["content"]
+            .as_str()
+            .unwrap()
+            .contains("context.risk >= 4")
+    );
+    // Reading pods is no change, and no policy of the plan would have stood in its way.
+    let replay = &step("S4-01")["replay"];
+    assert!(replay["requests"].as_u64().unwrap() > 0, "{replay}");
+    assert_eq!((&replay["held"], &replay["denied"]), (&0.into(), &0.into()));
+    // Nobody could name a ticket: only the half of it is written.
+    assert!(!step("S4-02").to_string().contains("grants-name-a-ticket"));
+    let tickets = plan["byHand"].as_array().unwrap().iter();
+    assert!(
+        tickets
+            .map(ToString::to_string)
+            .any(|b| b.contains("`tickets`"))
+    );
     let open = plan["whyOpen"]["S4-04"].as_str().unwrap();
     assert!(open.contains("no score"), "{open}");
-    let written = Command::new("sh")
-        .args(["-c", &line.replace("POLICIES", policies.to_str().unwrap())])
-        .status();
-    assert!(written.unwrap().success(), "{line}");
+
+    let journal = saved.with_file_name("gate-journal.json");
+    let journal = journal.to_str().unwrap();
+    let view = run_kubectl(&["config", "current-context"]);
+    let only = ["--only", "S4-03", "--only", "S3-11", "--only", "S4-02"];
+    let mut apply = vec!["advance", "apply", "--to", "4", "--yes", "--gate", place];
+    apply.extend(["--journal", journal, "--break-glass", view.trim()]);
+    apply.extend(only);
+    let made = run(sam, &apply);
+    assert!(made.status.success(), "{made:?}");
+    // It has waited until the gate had taken them up.
     let after = policies.join("after.json");
-    let turned = |to: &str| {
-        eventually("the policies are in force", || {
-            let now = assess(sam, place, &["--save", after.to_str().unwrap()]);
-            let outcome = finding(&now, "S4-03")["outcome"].clone();
-            (outcome == to).then_some(now)
-        })
-    };
-    let now = turned("pass");
+    let now = assess(sam, place, &["--save", after.to_str().unwrap()]);
+    for (control, outcome) in [("S4-03", "pass"), ("S3-11", "pass"), ("S4-02", "fail")] {
+        assert_eq!(finding(&now, control)["outcome"], outcome, "{control}");
+    }
     assert_eq!(
         finding(&now, "S4-13")["outcome"],
         "fail",
         "a file that is not signed"
+    );
+    let check = run(
+        sam,
+        &["policy", "check", "--policies", policies.to_str().unwrap()],
+    );
+    assert!(check.status.success(), "{check:?}");
+    assert!(
+        !String::from_utf8_lossy(&check.stderr).contains("warning"),
+        "{check:?}"
     );
 
     // What the gate showed was saved, and is judged the same without it.
@@ -139,8 +171,17 @@ fn a_policy_turns_it(gate: &Gate, sam: &Person, policies: &Path, saved: &Path, h
         "{diff:?}"
     );
 
-    std::fs::remove_file(policies.join(file)).unwrap();
-    turned("fail");
+    let back = run(sam, &["advance", "rollback", journal, "--yes"]);
+    assert!(back.status.success(), "{back:?}");
+    assert!(!policies.join(file).exists());
+    let back = assess(sam, place, &[]);
+    assert_eq!(finding(&back, "S4-03")["outcome"], "fail");
+    assert_eq!(finding(&back, "S3-11")["outcome"], "fail");
+}
+
+fn run_kubectl(args: &[&str]) -> String {
+    let output = cluster().kubectl().args(args).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
 }
 
 fn assess(person: &Person, gate: &str, more: &[&str]) -> Value {

@@ -18,6 +18,7 @@ pub mod catalog;
 mod check;
 pub mod exception;
 pub mod facts;
+pub mod gate_policies;
 pub mod paths;
 pub mod plan;
 pub mod report;

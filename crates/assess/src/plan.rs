@@ -21,7 +21,9 @@ use crate::facts::Facts;
 use crate::score::{Assessment, Finding, assess};
 use crate::snapshot::{ObjectRef, Snapshot};
 use crate::verdict::{Change, Fix, Outcome};
+use gate::Draft;
 
+pub use gate::{Engine, Replay};
 pub use policies::{PROTECTED, TRIAL};
 pub use rollout::{Rollout, at, object, reached};
 
@@ -71,6 +73,9 @@ pub struct Step {
     pub flips: Vec<String>,
     /// What somebody loses or may run into, a line each.
     pub blast: Vec<String>,
+    /// What the gate's log says of it, for policies of the gate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<Replay>,
 }
 
 /// Something for a person.
@@ -112,14 +117,16 @@ impl BreakGlass {
 }
 
 /// What only the cluster's owner can say.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Wishes {
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wishes<'a> {
     /// The way in: no change is planned that would take everything from it.
-    pub keep: Option<BreakGlass>,
+    pub keep: Option<&'a BreakGlass>,
     /// Who may say who people are.
-    pub issuer: Option<Issuer>,
+    pub issuer: Option<&'a Issuer>,
     /// Where images may come from; anywhere if there is none.
-    pub registries: Vec<String>,
+    pub registries: &'a [String],
+    /// The engine of the gate, if it is on this machine: without it no policy of the gate is written.
+    pub engine: Option<&'a dyn Engine>,
 }
 
 /// An identity provider.
@@ -135,9 +142,9 @@ pub struct Issuer {
 const BLAST: usize = 20;
 
 /// Plans the way to `aim`.
-pub fn plan(snapshot: &Snapshot, exceptions: &Exceptions, aim: Stage, wishes: &Wishes) -> Plan {
+pub fn plan(snapshot: &Snapshot, exceptions: &Exceptions, aim: Stage, wishes: &Wishes<'_>) -> Plan {
     let before = assess(snapshot, exceptions);
-    let keep = wishes.keep.as_ref();
+    let keep = wishes.keep;
     let mut planner = Planner {
         now: snapshot.clone(),
         grade: before.clone(),
@@ -200,7 +207,7 @@ struct Planner<'a> {
     now: Snapshot,
     grade: Assessment,
     exceptions: &'a Exceptions,
-    wishes: &'a Wishes,
+    wishes: &'a Wishes<'a>,
     /// What the way in stands on: a change to anything else cannot lock it out.
     stands_on: BTreeSet<ObjectRef>,
     steps: Vec<Step>,
@@ -216,7 +223,8 @@ impl Planner<'_> {
         if finding.verdict.outcome == Outcome::Pass {
             return;
         }
-        let Some(fix) = self.fix(&finding) else {
+        let (fix, replay) = self.fix(&finding);
+        let Some(fix) = fix else {
             return;
         };
         if fix.changes.is_empty() {
@@ -231,17 +239,54 @@ impl Planner<'_> {
             }
         }
         if !done.is_empty() {
-            self.take(&finding, &fix, trial, done);
+            self.take(&finding, &fix, replay, trial, done);
         }
     }
 
     /// What would mend it: what a plan knows to write, or what the control itself says.
-    fn fix(&self, finding: &Finding) -> Option<Fix> {
+    fn fix(&mut self, finding: &Finding) -> (Option<Fix>, Option<Replay>) {
         let (control, wishes) = (finding.control.as_str(), self.wishes);
-        control_plane::of(control, &self.now, wishes.issuer.as_ref())
-            .or_else(|| policies::of(control, &self.now, wishes.keep.as_ref(), &wishes.registries))
-            .map(|(text, changes)| Fix::changes(text, changes))
-            .or_else(|| finding.verdict.fix.clone())
+        let own = finding.verdict.fix.clone();
+        if let Some((what, why)) = gate::lacks(control, &self.now) {
+            self.leave(control, what, None, why);
+        }
+        match gate::draft(control, &self.now, wishes.engine, self.files()) {
+            Draft::Write(text, mut changes, replay) => {
+                // What the control itself says beside the policies, such as rights in the cluster.
+                let rest = own.map_or_else(Vec::new, |f| f.changes);
+                changes.extend(
+                    rest.into_iter()
+                        .filter(|c| !matches!(c, Change::Command(_))),
+                );
+                return (Some(Fix::changes(text, changes)), Some(replay));
+            }
+            Draft::Not(text, why) => {
+                self.leave(control, &text, None, &why);
+                return (None, None);
+            }
+            Draft::None => {}
+        }
+        let known = control_plane::of(control, &self.now, wishes.issuer)
+            .or_else(|| policies::of(control, &self.now, wishes.keep, wishes.registries))
+            .map(|(text, changes)| Fix::changes(text, changes));
+        (known.or(own), None)
+    }
+
+    /// The policy files of the gate that the steps so far write.
+    fn files(&self) -> Vec<(String, String)> {
+        let changes = self.steps.iter().flat_map(|s| &s.changes);
+        let files = changes.filter_map(|c| match c {
+            Change::Policy {
+                path,
+                content: Some(content),
+                ..
+            } => {
+                let name = path.rsplit('/').next().unwrap_or_default();
+                Some((name.to_owned(), content.clone()))
+            }
+            _ => None,
+        });
+        files.collect()
     }
 
     /// Tries a change on a copy; says why it is not a program's.
@@ -272,7 +317,7 @@ impl Planner<'_> {
             Change::Command(_) => return Err("it is done by a person".to_owned()),
             _ => {}
         }
-        let back = match &self.wishes.keep {
+        let back = match self.wishes.keep {
             Some(keep) if self.concerns(change) => {
                 let mut next = trial.clone();
                 let back = next.edit(change).map_err(|e| e.to_string())?;
@@ -299,11 +344,21 @@ impl Planner<'_> {
             | Change::Patch { object, .. }
             | Change::Label { object, .. } => self.stands_on.contains(object),
             Change::Apply { .. } => true,
-            Change::Flag { .. } | Change::File { .. } | Change::Command(_) => false,
+            Change::Flag { .. }
+            | Change::File { .. }
+            | Change::Policy { .. }
+            | Change::Command(_) => false,
         }
     }
 
-    fn take(&mut self, finding: &Finding, fix: &Fix, trial: Snapshot, done: Vec<(Change, Change)>) {
+    fn take(
+        &mut self,
+        finding: &Finding,
+        fix: &Fix,
+        replay: Option<Replay>,
+        trial: Snapshot,
+        done: Vec<(Change, Change)>,
+    ) {
         let after = assess(&trial, self.exceptions);
         let flips = passing(&self.grade, &after);
         let (changes, mut rollback): (Vec<Change>, Vec<Change>) = done.into_iter().unzip();
@@ -316,6 +371,7 @@ impl Planner<'_> {
             rollback,
             flips,
             blast: blast.map(|e| e.text.clone()).collect(),
+            replay,
         });
         self.now = trial;
         self.grade = after;

@@ -22,7 +22,7 @@ pub use control_plane::{ApiServer, ConfigFile, ControlPlane, Flag, Probe};
 pub use edit::EditError;
 pub use gate::{
     ClusterFacts, Gate, GateCluster, GateFacts, GateLog, GateRequests, GrantFacts, GrantFault,
-    PolicyFacts, SessionFacts, StandingFacts,
+    PolicyEffect, PolicyFacts, SessionFacts, StandingFacts,
 };
 pub use machine::{
     Certificate, ClusterEntry, Context, Credential, Exec, Kubeconfig, Kuberc, Machine, Token,

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::snapshot::{Absence, ObjectRef};
+use crate::snapshot::{Absence, ObjectRef, PolicyEffect};
 
 /// Whether a control holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -199,6 +199,15 @@ pub enum Change {
         /// Its content.
         content: Value,
     },
+    /// A policy file of the gate on this machine is written, or removed if it has no content.
+    Policy {
+        /// Where the gate reads it.
+        path: String,
+        /// Its content.
+        content: Option<String>,
+        /// What the gate shows of its policies then, as its own engine judges them.
+        shows: Box<PolicyEffect>,
+    },
     /// A command on this machine.
     Command(String),
 }
@@ -244,6 +253,12 @@ impl Change {
             Self::File { flag, path, .. } => {
                 format!("kube-apiserver: write {path}, set --{flag}={path}")
             }
+            Self::Policy {
+                path,
+                content: Some(_),
+                ..
+            } => format!("the gate: write {path}"),
+            Self::Policy { path, .. } => format!("the gate: remove {path}"),
             Self::Command(command) => command.clone(),
         }
     }

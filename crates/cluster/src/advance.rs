@@ -116,7 +116,9 @@ pub async fn apply(
                 .map_err(failed)?;
             return Ok(before.map_or(Change::Delete(object), restore));
         }
-        Change::Flag { .. } | Change::File { .. } | Change::Command(_) => return Err(by_hand()),
+        Change::Flag { .. } | Change::File { .. } | Change::Policy { .. } | Change::Command(_) => {
+            return Err(by_hand());
+        }
     };
     let _answer: Value = upstream
         .request(&dry(call, try_only))

@@ -119,6 +119,8 @@ fn clusters(app: &App, now: Timestamp) -> (Vec<ClusterFacts>, u64) {
             trials: tried.dangerous,
             unheld: tried.unheld,
             weakest_login: tried.weakest_login,
+            standing: tried.standing,
+            loose: tried.loose,
         }
     });
     (facts.collect(), count(all.len().saturating_sub(LIST_LIMIT)))

@@ -7,14 +7,15 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use kubestile_core::action::Impersonates;
+use kubestile_core::approval::About;
 use kubestile_core::identity::IdentityKind;
 use kubestile_core::request_info::RequestInfo;
 use kubestile_core::{
     Absence, Action, Assurance, ClusterName, Context, Identity, JobFunction, Known, Obligation,
-    PersonId, RiskClass, Timestamp,
+    PersonId, RiskClass, Timestamp, Ttl,
 };
 
-use crate::ask::named;
+use crate::ask::{Asking, named};
 use crate::decide::{Outcome, Question};
 use crate::load::{Effect, PolicySet};
 
@@ -82,8 +83,27 @@ const ORDINARY: &[(&str, &str)] = &[
     ("PATCH", "/apis/apps/v1/namespaces/shop/deployments/d"),
     ("POST", "/api/v1/namespaces/shop/pods/p/exec?command=sh"),
 ];
+/// Requests that change something, for which nobody needs a right that always holds.
+const CHANGES: &[(&str, &str, &str)] = &[
+    (
+        "change a deployment",
+        "PATCH",
+        "/apis/apps/v1/namespaces/shop/deployments/d",
+    ),
+    ("create a pod", "POST", "/api/v1/namespaces/shop/pods"),
+    ("delete a pod", "DELETE", "/api/v1/namespaces/shop/pods/p"),
+    (
+        "enter a pod",
+        "POST",
+        "/api/v1/namespaces/shop/pods/p/exec?command=sh",
+    ),
+];
+/// The longest that a grant lives without an explanation.
+const LONG: Ttl = Ttl::from_secs(8 * 3600);
 /// People, groups and job functions that are tried, at most.
 const MOST: usize = 100;
+/// Job functions that are asked for, at most.
+const ROLES: usize = 20;
 
 /// What the trials have shown of one cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +114,10 @@ pub struct Tried {
     pub unheld: Vec<String>,
     /// The weakest login with which somebody may do anything; none if nobody may.
     pub weakest_login: Option<Assurance>,
+    /// Changes that somebody may make at any time, without a grant and without an approval, in words.
+    pub standing: Vec<String>,
+    /// Grants that somebody may have although a ticket, a second person or an early end is missing, in words.
+    pub loose: Vec<String>,
 }
 
 impl PolicySet {
@@ -131,7 +155,15 @@ impl PolicySet {
             Assurance::PhishingResistant,
         ];
         let mut logins = LOGINS.into_iter();
+        let changes = CHANGES.iter().filter_map(|(words, method, target)| {
+            Some(((*words).to_owned(), action(cluster, method, target, None)?))
+        });
+        let standing = changes
+            .chain(dangerous.iter().map(|(w, a)| ((*w).to_owned(), a.clone())))
+            .filter(|(_, action)| trial.passes_alone(action));
         Tried {
+            standing: standing.map(|(words, _)| words).collect(),
+            loose: trial.loose(cluster),
             dangerous: dangerous.len(),
             unheld: unheld.collect(),
             weakest_login: logins.find(|login| all.iter().any(|a| trial.reaches(a, *login))),
@@ -208,6 +240,57 @@ impl Trial<'_> {
                 Outcome::Hold(hold) => !hold.obligations.contains(&Obligation::Approval),
                 Outcome::Deny(_) => false,
             })
+    }
+
+    /// Grants that somebody may have although something is missing, in words.
+    fn loose(&self, cluster: &ClusterName) -> Vec<String> {
+        let tried = [
+            ("names no ticket", false, 2, LONG),
+            ("nobody approved", true, 0, LONG),
+            ("lives longer than 8 h", true, 2, Ttl::from_secs(9 * 3600)),
+        ];
+        let roles: BTreeSet<&str> = self
+            .people
+            .iter()
+            .flat_map(|p| p.functions.iter().map(JobFunction::role))
+            .take(ROLES)
+            .collect();
+        let may = |role: &str, ticket: bool, approvals: u8, duration: Ttl| {
+            let about = About {
+                kind: "grant",
+                cluster: cluster.clone(),
+                namespace: "shop".parse().ok(),
+                role: role.to_owned(),
+                action: String::new(),
+                group: String::new(),
+                resource: String::new(),
+                risk: RiskClass::R3,
+                duration,
+                ticket,
+                reason: true,
+                policies: Vec::new(),
+                requester: "somebody".to_owned(),
+            };
+            self.people.iter().any(|identity| {
+                let outcome = self.set.may_ask(&Asking {
+                    identity,
+                    session_age_s: 0,
+                    assurance: Assurance::PhishingResistant,
+                    now: self.context.now,
+                    source: self.context.source,
+                    about: &about,
+                    approvals,
+                });
+                matches!(outcome, Outcome::Allow(_))
+            })
+        };
+        let found = tried
+            .into_iter()
+            .filter_map(|(words, ticket, approvals, duration)| {
+                let role = roles.iter().find(|r| may(r, ticket, approvals, duration))?;
+                Some(format!("a grant of `{role}` that {words}"))
+            });
+        found.collect()
     }
 
     fn reaches(&self, action: &Action, login: Assurance) -> bool {
@@ -287,6 +370,36 @@ mod tests {
             ]
         );
         assert_eq!(tried.weakest_login, Some(Assurance::Code));
+        assert_eq!(
+            tried.standing[..4],
+            [
+                "change a deployment",
+                "create a pod",
+                "delete a pod",
+                "enter a pod"
+            ]
+        );
+        assert_eq!(
+            tried.loose,
+            [
+                "a grant of `admin` that names no ticket",
+                "a grant of `admin` that lives longer than 8 h"
+            ]
+        );
+    }
+
+    #[test]
+    fn grants_that_need_everything_and_changes_that_need_a_grant_are_seen() {
+        let strict = r#"@id("a") @reason("tried by a test") forbid(principal, action == Action::"ask", resource)
+                when { resource.kind == "grant" } unless { resource.ticket && resource.duration <= 28800 };
+            @id("b") @reason("tried by a test") @satisfy("approval") forbid(principal, action in [Action::"write", Action::"stream"], resource)
+                unless { context.granted || context.approval };"#;
+        let tried = tried(&base_and(strict));
+        assert_eq!(
+            (tried.standing.len(), tried.loose.len()),
+            (0, 0),
+            "{tried:?}"
+        );
     }
 
     #[test]

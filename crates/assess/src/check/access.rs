@@ -3,6 +3,7 @@
 mod paths;
 mod reach;
 mod shape;
+mod spelled;
 
 pub(super) use paths::paths;
 pub(super) use reach::{STARTS, takeover};

@@ -66,12 +66,7 @@ pub(super) fn always_allow(facts: &Facts<'_>) -> Judged {
         );
         return Ok(Verdict::fail("the API server allows everybody everything")
             .seen(seen)
-            .mend(|| {
-                Fix::changes(
-                    "judge by roles",
-                    vec![set("authorization-mode", "Node,RBAC")],
-                )
-            }));
+            .mend(|| by_roles(facts)));
     }
     if let Ok(modes) = authorizers(facts) {
         let list = modes.join(", ");
@@ -79,16 +74,32 @@ pub(super) fn always_allow(facts: &Facts<'_>) -> Judged {
             false => Verdict::pass(format!("requests are judged by {list}")),
             true => Verdict::fail("the API server allows everybody everything")
                 .seen(flag(facts.api_server()?, "authorization-mode", &list))
-                .mend(|| {
-                    Fix::changes(
-                        "judge by roles",
-                        vec![set("authorization-mode", "Node,RBAC")],
-                    )
-                }),
+                .mend(|| by_roles(facts)),
         });
     }
     let _denied = facts.snapshot.nobody.get()?;
     Ok(Verdict::pass("an invented user with no binding is refused").sure(90))
+}
+
+/// Roles and nothing else: the flag, unless a file says who judges.
+pub(super) fn by_roles(facts: &Facts<'_>) -> Fix {
+    let file = facts.api_server().ok();
+    match file.and_then(|s| s.value("authorization-config")) {
+        Some(path) => Fix::text(format!(
+            "let the authorizers in {path} be of type Node and RBAC, and none AlwaysAllow or ABAC"
+        )),
+        None => {
+            // A webhook that is there stays.
+            let known = authorizers(facts).unwrap_or_default();
+            let others = known.iter().map(String::as_str);
+            let others = others.filter(|m| !["Node", "RBAC", "ABAC", "AlwaysAllow"].contains(m));
+            let modes: Vec<&str> = ["Node", "RBAC"].into_iter().chain(others).collect();
+            Fix::changes(
+                "judge by roles",
+                vec![set("authorization-mode", &modes.join(","))],
+            )
+        }
+    }
 }
 
 /// The authorizers in their order, from the flags or the file they name.

@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::facts::{Facts, Gives as _, Who};
+use crate::gate_policies::{self, GatePolicy};
 use crate::snapshot::{DRILL_DAYS, DRILLED, Gate, GrantFault};
 use crate::verdict::{Change, Class, Evidence, Fix, Judged, Outcome, Verdict, quoted, undecided};
 
@@ -33,9 +34,6 @@ const STRONG: [&str; 2] = ["multi", "phishing-resistant"];
 
 /// The policy that asks for such a login.
 const ASK_FOR_TWO: &str = "forbid (principal, action, resource) unless { context.assurance >= 3 };";
-/// The policy that holds whatever can change who controls what.
-const HOLD_DANGEROUS: &str =
-    "forbid (principal, action, resource) when { context.risk >= 4 } unless { context.approval };";
 
 /// Where the gate was asked, in words.
 fn place(gate: &Gate) -> String {
@@ -106,6 +104,29 @@ fn policy(text: &str, id: &str, more: &str, body: &str) -> Fix {
             "{text}: POLICIES is a directory of the gate's `policies.directories` (or of `kubestile up --policies DIR`); it is in force at once"
         ),
         &format!("printf '%s\\n' {} > POLICIES/{id}.cedar", quoted(&line)),
+    )
+}
+
+/// What a plan writes for a control, to be put there by hand.
+pub(super) fn written(facts: &Facts<'_>, control: &str) -> Fix {
+    let gate = facts.gate_facts().ok();
+    // Nobody could name a ticket to a gate that knows none.
+    let tickets = gate.is_none_or(|g| g.ticket_systems != Some(false));
+    let all = || gate_policies::of(control).filter(move |p| tickets || !p.needs_tickets);
+    let says: Vec<&str> = all().map(|p| p.says).collect();
+    let put = |p: &GatePolicy| {
+        Change::Command(format!(
+            "printf '%s\\n' {} > POLICIES/{}",
+            quoted(&p.line()),
+            p.file()
+        ))
+    };
+    Fix::changes(
+        format!(
+            "{}: POLICIES is a directory of the gate's `policies.directories` (or of `kubestile up --policies DIR`); it is in force at once",
+            says.join("; ")
+        ),
+        all().map(put).collect(),
     )
 }
 
@@ -183,14 +204,7 @@ pub(super) fn context(facts: &Facts<'_>) -> Judged {
         _ => Verdict::fail("decisions look at too little of the moment"),
     }
     .seen(evidence)
-    .mend(|| {
-        policy(
-            "what changes the cluster needs a fresh session, in working hours, from your own network",
-            "moment",
-            "",
-            "forbid (principal, action in Action::\"write\", resource) unless { context.sessionAge <= 14400 && context.hourUtc >= 6 && context.source.isInRange(ip(\"10.0.0.0/8\")) };",
-        )
-    }))
+    .mend(|| written(facts, "S3-11")))
 }
 
 /// S3-16
@@ -260,6 +274,11 @@ pub(super) fn standing_functions(facts: &Facts<'_>) -> Vec<Evidence> {
     let (Ok(gate), Ok(grants)) = (facts.gate_facts(), facts.grants()) else {
         return Vec::new();
     };
+    // Where its policies let nobody change anything without a grant, a standing job function is only a claim to one.
+    let tried = facts.gate_cluster().ok().and_then(|c| c.standing.as_ref());
+    if tried.is_some_and(Vec::is_empty) {
+        return Vec::new();
+    }
     let writes = |role: &str| {
         let group = format!("kubestile:{role}");
         grants.iter().any(|g| {
@@ -295,26 +314,32 @@ pub(super) fn standing_functions(facts: &Facts<'_>) -> Vec<Evidence> {
 /// S4-02
 pub(super) fn explained(facts: &Facts<'_>) -> Judged {
     let grants = &facts.gate_facts()?.grants;
-    if grants.total == 0 {
+    let tried = facts.gate_cluster().ok().and_then(|c| c.loose.as_ref());
+    if grants.total == 0 && tried.is_none() {
         return undecided("the gate keeps no grant yet: `kubestile request` asks for one");
     }
-    let pass = format!(
-        "each of {} grant(s) has a reason, an approver and an end",
-        grants.total
-    );
-    Ok(
-        Verdict::of(faults(&grants.lacking, grants.more), &pass, |n| {
-            format!("{n} grant(s) lack a ticket, an approver or an early end")
-        })
-        .mend(|| {
-            policy(
-                "a grant needs a ticket and an approver, and ends within 8 h",
-                "grants-have-ticket-and-end",
-                " @satisfy(\"approval\")",
-                "forbid (principal, action == Action::\"ask\", resource) unless { context.ticket && context.approval && resource.duration <= 28800 };",
-            )
-        }),
-    )
+    let loose = tried.into_iter().flatten();
+    let mut evidence: Vec<Evidence> = loose
+        .map(|what| seen("policies", format!("they let somebody have {what}")))
+        .collect();
+    let only_policies = grants.lacking.is_empty();
+    evidence.extend(faults(&grants.lacking, grants.more));
+    let pass = match tried {
+        Some(_) => format!(
+            "the policies give no grant without a ticket, an approver and an early end, and each of {} has them",
+            grants.total
+        ),
+        None => format!(
+            "each of {} grant(s) has a reason, an approver and an end",
+            grants.total
+        ),
+    };
+    let verdict = Verdict::of(evidence, &pass, |n| match only_policies {
+        true => format!("{n} kind(s) of grants lack a ticket, an approver or an early end"),
+        false => "grants lack a ticket, an approver or an early end".to_owned(),
+    });
+    let sure = if tried.is_some() { 80 } else { 100 };
+    Ok(verdict.sure(sure).mend(|| written(facts, "S4-02")))
 }
 
 /// S4-03: by what the policies in force say when they are tried, and by what the log has.
@@ -361,14 +386,7 @@ pub(super) fn dangerous(facts: &Facts<'_>) -> Judged {
         format!("{n} kind(s) of dangerous requests go through without an approval")
     })
     .sure(80)
-    .mend(|| {
-        policy(
-            "a dangerous request needs the approval of a second person",
-            "dangerous-needs-approval",
-            " @satisfy(\"approval\")",
-            HOLD_DANGEROUS,
-        )
-    });
+    .mend(|| written(facts, "S4-03"));
     Ok(vouched(
         gate,
         match (verdict.outcome, hold) {

@@ -3,7 +3,7 @@
 use crate::catalog::Control;
 use crate::facts::Facts;
 use crate::verdict::Severity::{Critical, High, Medium};
-use crate::verdict::{Class, Evidence, Fix, Judged, Verdict};
+use crate::verdict::{Class, Evidence, Judged, Verdict};
 
 use super::{access, authentication, cloud, traffic};
 
@@ -284,7 +284,7 @@ fn authorizers(facts: &Facts<'_>) -> Judged {
         return Ok(
             Verdict::fail("requests are judged by something else than RBAC and Node")
                 .seen(seen)
-                .mend(|| Fix::text("set --authorization-mode=Node,RBAC")),
+                .mend(|| authentication::by_roles(facts)),
         );
     }
     Ok(Verdict::pass(format!("requests are judged by {list}")))

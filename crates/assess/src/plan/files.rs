@@ -52,7 +52,22 @@ pub fn patches(plan: &Plan) -> Vec<PlanFile> {
                 });
             }
             Change::Delete(_) | Change::Label { .. } => command(&change.command()),
-            Change::Flag { .. } | Change::File { .. } | Change::Command(_) => {
+            Change::Policy {
+                path: place,
+                content: Some(content),
+                ..
+            } => {
+                let path = format!("{name}.cedar");
+                script.push_str(&format!(
+                    "# for the gate's machine: {path} is its {}\n",
+                    one_line(place)
+                ));
+                files.push(text(path, content.clone()));
+            }
+            Change::Flag { .. }
+            | Change::File { .. }
+            | Change::Policy { .. }
+            | Change::Command(_) => {
                 script.push_str(&format!(
                     "# for the control plane: {}\n",
                     one_line(&change.command())
@@ -85,6 +100,13 @@ pub fn kustomize(plan: &Plan, snapshot: &Snapshot) -> Vec<PlanFile> {
                 overlay.merge(snapshot, object, &name, json!({ "$patch": "delete" }));
             }
             Change::Apply { manifest } => overlay.resource(&name, manifest),
+            // No object: beside the overlay, for the gate's machine.
+            Change::Policy {
+                content: Some(content),
+                ..
+            } => overlay
+                .files
+                .push(text(format!("gate/{name}.cedar"), content.clone())),
             _ => {}
         }
     }

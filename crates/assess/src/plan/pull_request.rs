@@ -2,6 +2,7 @@
 
 use super::{Plan, Step};
 use crate::catalog::control;
+use crate::verdict::Change;
 
 /// Markdown. Names from the cluster stand in code spans, and cannot end them.
 pub fn body(plan: &Plan) -> String {
@@ -15,38 +16,98 @@ pub fn body(plan: &Plan) -> String {
         plan.steps.len(),
         plan.predicted
     );
-    text.push_str("| step | control | what | closes |\n|---|---|---|---|\n");
+    text.push_str("| step | control | what | controls that flip |\n|---|---|---|---|\n");
     for (index, step) in plan.steps.iter().enumerate() {
         text.push_str(&format!(
             "| {} | {} | {} | {} |\n",
             index + 1,
             step.control,
             cell(&step.text),
-            step.flips.join(", ")
+            flipped(step)
         ));
     }
+    text.push_str(&flips(plan));
     for (index, step) in plan.steps.iter().enumerate() {
         text.push_str(&section(index + 1, step));
     }
-    if !plan.by_hand.is_empty() {
-        text.push_str("\n## Not in this change: for a person\n\n");
-        for item in &plan.by_hand {
-            text.push_str(&format!(
-                "- {} ({}): {}\n",
-                cell(&item.text),
-                item.controls.join(", "),
-                cell(&item.why)
-            ));
+    text.push_str(&by_hand(plan));
+    text.push_str(&open(plan));
+    text
+}
+
+/// What a step turns, in a cell.
+fn flipped(step: &Step) -> String {
+    match step.flips.is_empty() {
+        true => format!("a part of {}", step.control),
+        false => step.flips.join(", "),
+    }
+}
+
+/// Every control that passes with the change and did not before, with what it asks for and by which step.
+fn flips(plan: &Plan) -> String {
+    let mut text = "\n## Controls that flip\n\n".to_owned();
+    let steps = plan.steps.iter().enumerate();
+    let all: Vec<(usize, &String)> = steps
+        .flat_map(|(index, step)| step.flips.iter().map(move |id| (index + 1, id)))
+        .collect();
+    if all.is_empty() {
+        text.push_str("None: the steps are parts of what their controls ask for.\n");
+        return text;
+    }
+    text.push_str("| control | what passes then | by step |\n|---|---|---|\n");
+    for (number, id) in all {
+        let title = control(id).map_or("", |c| c.title);
+        let gate = if is_gate(id) { " (gate)" } else { "" };
+        text.push_str(&format!("| {id}{gate} | {} | {number} |\n", cell(title)));
+    }
+    text
+}
+
+fn is_gate(id: &str) -> bool {
+    control(id).is_some_and(|c| c.gate)
+}
+
+fn by_hand(plan: &Plan) -> String {
+    if plan.by_hand.is_empty() {
+        return String::new();
+    }
+    let mut text = "\n## Not in this change: for a person\n\n".to_owned();
+    for item in &plan.by_hand {
+        text.push_str(&format!(
+            "- {} ({}): {}\n",
+            cell(&item.text),
+            item.controls.join(", "),
+            cell(&item.why)
+        ));
+        if !item.flips.is_empty() {
+            text.push_str(&format!("  - would flip {}\n", item.flips.join(", ")));
         }
     }
-    if !plan.still_open.is_empty() {
+    text
+}
+
+/// Gates that stay open, each with why: what the assessor says of it after all steps.
+fn open(plan: &Plan) -> String {
+    if plan.still_open.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("\n## Gates still open up to stage {}\n\n", plan.aim);
+    for id in &plan.still_open {
+        let title = control(id).map_or("", |c| c.title);
+        let why = plan.why_open.get(id).map_or("", String::as_str);
         text.push_str(&format!(
-            "\n## Gates still open up to stage {}\n\n",
-            plan.aim
+            "- {id} {}. Open because {}.",
+            cell(title),
+            cell(why)
         ));
-        for id in &plan.still_open {
-            let requires = control(id).map_or("", |c| c.requires);
-            text.push_str(&format!("- {id}: {requires}\n"));
+        let hand = plan.by_hand.iter().find(|b| b.controls.contains(id));
+        match hand {
+            Some(item) => text.push_str(&format!(
+                " To do by hand: {} ({})\n",
+                cell(&item.text),
+                cell(&item.why)
+            )),
+            None => text.push('\n'),
         }
     }
     text
@@ -67,11 +128,29 @@ fn section(number: usize, step: &Step) -> String {
     for change in &step.changes {
         text.push_str(&format!("- {}\n", code(&change.command())));
     }
+    for change in &step.changes {
+        if let Change::Policy {
+            content: Some(content),
+            ..
+        } = change
+        {
+            text.push_str(&format!("\n{}", block("cedar", content)));
+        }
+    }
     text.push_str("\n**Proof.** Made on a snapshot and judged again: ");
     text.push_str(&match step.flips.is_empty() {
         true => "a part of what the control asks for.\n".to_owned(),
         false => format!("{} pass(es) with it.\n", step.flips.join(", ")),
     });
+    if let Some(replay) = &step.replay {
+        text.push_str(&format!(
+            "\n**Requests of late.** {}.\n",
+            cell(&replay.words())
+        ));
+        for line in &replay.lines {
+            text.push_str(&format!("- {}\n", cell(line)));
+        }
+    }
     text.push_str("\n**Who may notice.**");
     text.push_str(match step.blast.is_empty() {
         true => " Nobody that the snapshot shows.\n",
@@ -85,6 +164,13 @@ fn section(number: usize, step: &Step) -> String {
         text.push_str(&format!("- {}\n", code(&change.command())));
     }
     text
+}
+
+/// A block of code that nothing in it can end.
+fn block(language: &str, text: &str) -> String {
+    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat(longest.max(2) + 1);
+    format!("{fence}{language}\n{}\n{fence}\n", text.trim_end())
 }
 
 /// A code span that nothing in it can end.

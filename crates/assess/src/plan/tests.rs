@@ -205,7 +205,7 @@ fn the_way_in_is_never_planned_away() {
         &none(),
         Stage::LAST,
         &Wishes {
-            keep: Some(keep.clone()),
+            keep: Some(&keep),
             ..Wishes::default()
         },
     );

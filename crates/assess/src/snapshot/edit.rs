@@ -75,6 +75,19 @@ impl Snapshot {
                 content,
             } => self.file(flag, path, content),
             Change::Apply { manifest } => self.bring_back(manifest),
+            Change::Policy { path, shows, .. } => {
+                let unforeseen = || EditError::Unforeseen(change.command());
+                let gate = self.gate.known_mut().ok_or_else(unforeseen)?;
+                let facts = gate.facts.as_mut().ok_or_else(unforeseen)?;
+                let before = shows
+                    .put(facts, &self.cluster.server)
+                    .ok_or_else(unforeseen)?;
+                Ok(Change::Policy {
+                    path: path.clone(),
+                    content: None,
+                    shows: Box::new(before),
+                })
+            }
             Change::Command(_) => Err(EditError::Unforeseen(change.command())),
         }
     }

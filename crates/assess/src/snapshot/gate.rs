@@ -18,6 +18,9 @@ pub struct Gate {
     pub clusters: Vec<GateCluster>,
     /// How many more it has.
     pub clusters_more: u64,
+    /// The directory in which it looks for policies beside its own, if it is on this machine and has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policies: Option<String>,
     /// What it proves of itself; none if it does not show that to whoever asked.
     pub facts: Option<GateFacts>,
     /// Its log.
@@ -92,6 +95,8 @@ pub struct GateFacts {
     pub grants: GrantFacts,
     /// Channels over which people are told.
     pub channels: u64,
+    /// Whether it knows a system that says whether a ticket is open.
+    pub ticket_systems: Option<bool>,
     /// Whether pipelines log in with tokens of their runs.
     pub pipelines: bool,
     /// How often an open stream is judged again at least, in seconds; 0 if that is not said.
@@ -124,6 +129,52 @@ pub struct ClusterFacts {
     pub unheld: Vec<String>,
     /// The weakest login with which somebody may do anything; none if nobody may.
     pub weakest_login: Option<String>,
+    /// Changes that somebody may make at any time, without a grant and without an approval; none if that was not
+    /// tried.
+    pub standing: Option<Vec<String>>,
+    /// Grants that somebody may have although something is missing of them; none if that was not tried.
+    pub loose: Option<Vec<String>>,
+}
+
+/// What a gate shows of its policies for one cluster: the part of its facts that a policy file changes.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PolicyEffect {
+    /// Its policies.
+    pub policies: PolicyFacts,
+    /// As [`ClusterFacts::trials`].
+    pub trials: u64,
+    /// As [`ClusterFacts::unheld`].
+    pub unheld: Vec<String>,
+    /// As [`ClusterFacts::weakest_login`].
+    pub weakest_login: Option<String>,
+    /// As [`ClusterFacts::standing`].
+    pub standing: Option<Vec<String>>,
+    /// As [`ClusterFacts::loose`].
+    pub loose: Option<Vec<String>>,
+}
+
+impl PolicyEffect {
+    /// Puts it in the place of what the gate showed of its policies for the cluster at `server`; gives what that
+    /// was. None if the gate has no such cluster.
+    pub(crate) fn put(&self, facts: &mut GateFacts, server: &str) -> Option<Self> {
+        let bare = |url: &str| url.trim_end_matches('/').to_owned();
+        let is_it = |c: &&mut ClusterFacts| {
+            [&c.server, &c.url]
+                .into_iter()
+                .any(|u| bare(u) == bare(server))
+        };
+        let cluster = facts.clusters.iter_mut().find(is_it)?;
+        let new = self.clone();
+        Some(Self {
+            policies: std::mem::replace(&mut facts.policies, new.policies),
+            trials: std::mem::replace(&mut cluster.trials, new.trials),
+            unheld: std::mem::replace(&mut cluster.unheld, new.unheld),
+            weakest_login: std::mem::replace(&mut cluster.weakest_login, new.weakest_login),
+            standing: std::mem::replace(&mut cluster.standing, new.standing),
+            loose: std::mem::replace(&mut cluster.loose, new.loose),
+        })
+    }
 }
 
 /// The policies in force.
@@ -218,7 +269,12 @@ impl GateFacts {
     pub fn bounded(mut self) -> Self {
         cut(&mut self.clusters, &mut self.clusters_more);
         for cluster in &mut self.clusters {
-            cluster.unheld.truncate(KEPT);
+            let tried = [&mut cluster.standing, &mut cluster.loose];
+            let lists = tried.into_iter().flatten().chain([&mut cluster.unheld]);
+            for list in lists {
+                list.truncate(KEPT);
+                list.iter_mut().for_each(clip);
+            }
             let words = [
                 &mut cluster.name,
                 &mut cluster.url,
@@ -228,7 +284,6 @@ impl GateFacts {
             ];
             words
                 .into_iter()
-                .chain(&mut cluster.unheld)
                 .chain(&mut cluster.weakest_login)
                 .for_each(clip);
         }

@@ -44,7 +44,7 @@ pub(crate) struct Up {
     /// Job function of that person; may be repeated [default: viewer]
     #[arg(long = "function", value_name = "FUNCTION")]
     pub(crate) functions: Vec<JobFunction>,
-    /// Directory of further policies (*.cedar)
+    /// Directory of further policies (*.cedar) [default: `policies` in the state directory]
     #[arg(long, value_name = "DIR")]
     pub(crate) policies: Option<PathBuf>,
     /// What becomes of a request that needs an approval

@@ -1,6 +1,7 @@
 //! `kubestile advance`: plans the way to the next stage, makes its changes, takes them back.
 
 mod apply;
+mod gate;
 mod journal;
 mod write;
 
@@ -82,19 +83,22 @@ fn planned(aim: &Aim) -> Outcome<(Snapshot, Plan)> {
     let stage = assess(&snapshot, &exceptions).stage;
     let to = aim.to.or(stage.next()).unwrap_or(Stage::LAST);
     let issuer = aim.issuer.as_ref().zip(aim.audience.as_ref());
+    let issuer = match issuer {
+        Some((url, _)) if !url.starts_with("https://") => {
+            return Err(Fail::usage(format!("`{url}` is no address of https")));
+        }
+        Some((url, audience)) => Some(Issuer {
+            url: url.clone(),
+            audience: audience.clone(),
+        }),
+        None => None,
+    };
+    let engine = block_on(gate::Own::of(&snapshot))?;
     let wishes = Wishes {
-        keep,
-        issuer: match issuer {
-            Some((url, _)) if !url.starts_with("https://") => {
-                return Err(Fail::usage(format!("`{url}` is no address of https")));
-            }
-            Some((url, audience)) => Some(Issuer {
-                url: url.clone(),
-                audience: audience.clone(),
-            }),
-            None => None,
-        },
-        registries: aim.registries.clone(),
+        keep: keep.as_ref(),
+        issuer: issuer.as_ref(),
+        registries: &aim.registries,
+        engine: engine.as_ref().map(|e| e as _),
     };
     let plan = plan(&snapshot, &exceptions, to, &wishes);
     Ok((snapshot, plan))
@@ -116,6 +120,10 @@ fn on_disk(aim: &Aim, plan: &Plan) -> Outcome<Option<Edit>> {
 
 fn is_of_plane(change: &Change) -> bool {
     matches!(change, Change::Flag { .. } | Change::File { .. })
+}
+
+const fn is_of_gate(change: &Change) -> bool {
+    matches!(change, Change::Policy { .. })
 }
 
 /// The way in when all else fails: it must work now.
@@ -192,6 +200,24 @@ fn show_step(number: usize, step: &Step, wide: bool) -> Outcome {
     for change in &step.changes {
         let prompt = if change.runs() { "$ " } else { "" };
         output::line(&format!("   {prompt}{}", change.command()))?;
+    }
+    if let Some(replay) = &step.replay {
+        output::line(&format!("   seen: {}", replay.words()))?;
+        for line in &replay.lines {
+            output::line(&format!("   seen: {line}"))?;
+        }
+    }
+    if wide {
+        for change in &step.changes {
+            if let Change::Policy {
+                content: Some(text),
+                ..
+            } = change
+            {
+                let added: String = text.lines().map(|l| format!("   + {l}\n")).collect();
+                output::line_by_line(&added)?;
+            }
+        }
     }
     let most = if wide { usize::MAX } else { 3 };
     for line in step.blast.iter().take(most) {

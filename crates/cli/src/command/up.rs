@@ -14,9 +14,13 @@ use crate::args::server::Up;
 use crate::client::Door;
 use crate::config::Config;
 use crate::exit::{Fail, Outcome};
+use crate::files;
 use crate::kubeconfig;
 use crate::output;
 use crate::serve::{self, ADMIN_SOCKET, Server};
+
+/// Where further policies are, in the state directory.
+const POLICIES: &str = "policies";
 
 /// Runs it, until a signal.
 pub(super) fn run(args: Up) -> Outcome {
@@ -31,9 +35,16 @@ fn configure(args: &Up) -> Outcome<Config> {
     config.public_url = args.public_url.clone();
     config.health = args.health;
     config.settings.holds.usual = args.hold.into();
-    if let Some(dir) = &args.policies {
-        config.policies.dirs = vec![std::path::absolute(dir)?];
-    }
+    config.policies.dirs = vec![match &args.policies {
+        Some(dir) => std::path::absolute(dir)?,
+        // A place for what `advance apply` writes, or who looks after the gate.
+        None => {
+            let dir = config.state_dir.join(POLICIES);
+            files::private_dir(&config.state_dir)?;
+            files::private_dir(&dir)?;
+            dir
+        }
+    }];
     config.logging.1 = "warn,kubestile=info".to_owned();
     Ok(config)
 }

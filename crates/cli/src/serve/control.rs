@@ -1,6 +1,7 @@
 //! The control plane on the gate's own listener, and what the process says of itself.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use http_body_util::BodyExt as _;
@@ -40,6 +41,12 @@ pub(crate) struct Process {
     pub(crate) policies_loaded: kubestile_core::Timestamp,
     /// Why newer policy files are not in force.
     pub(crate) policy_error: Option<String>,
+    /// Whether the policies that come with it apply.
+    #[serde(default)]
+    pub(crate) base_policies: bool,
+    /// Where it looks for further ones.
+    #[serde(default)]
+    pub(crate) policy_directories: Vec<PathBuf>,
     /// Each cluster.
     pub(crate) clusters: Vec<ClusterStatus>,
 }
@@ -58,6 +65,8 @@ pub(super) fn status(
             policy_version: policies.version(),
             policies_loaded: state.loaded,
             policy_error: state.error,
+            base_policies: policies.files().base,
+            policy_directories: policies.files().dirs.clone(),
             clusters: clusters.status(),
         };
         serde_json::to_value(process).unwrap_or_default()

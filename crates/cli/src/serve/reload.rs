@@ -60,6 +60,11 @@ impl Policies {
         self.gate.policies.load().version().to_owned()
     }
 
+    /// Where they come from.
+    pub(super) const fn files(&self) -> &PolicyFiles {
+        &self.files
+    }
+
     /// What is in force.
     pub(super) fn state(&self) -> State {
         self.state

@@ -68,6 +68,10 @@ pub struct ClusterFacts {
     pub unheld: Vec<String>,
     /// The weakest login with which somebody may do anything there; none if nobody may.
     pub weakest_login: Option<Assurance>,
+    /// Changes that somebody may make there at any time, without a grant and without an approval, in words.
+    pub standing: Vec<String>,
+    /// Grants that somebody may have although a ticket, a second person or an early end is missing, in words.
+    pub loose: Vec<String>,
 }
 
 /// The policies in force.

@@ -66,6 +66,10 @@ async fn each_cluster_is_tried_and_lists_end_somewhere() {
             unheld.contains(&json!("enter a pod in kube-system (R4)")),
             "{unheld:?}"
         );
+        let standing = cluster["standing"].as_array().unwrap();
+        assert!(standing.contains(&json!("enter a pod")), "{standing:?}");
+        let loose = cluster["loose"].to_string();
+        assert!(loose.contains("names no ticket"), "{loose}");
     }
     assert_eq!(facts["standing"]["functions"].as_array().unwrap().len(), 50);
     assert_eq!(facts["standing"]["more"], 10);

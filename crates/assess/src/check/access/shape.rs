@@ -24,6 +24,7 @@ pub(crate) fn wildcards(facts: &Facts<'_>) -> Judged {
     };
     let mut evidence = Vec::new();
     let mut seen = BTreeSet::new();
+    let mut changes = Vec::new();
     for grant in facts.grants()?.iter().filter(bound) {
         let role = &grant.binding.role_ref;
         let namespace = match role.kind == "Role" {
@@ -47,6 +48,7 @@ pub(crate) fn wildcards(facts: &Facts<'_>) -> Judged {
                 ));
             }
         }
+        changes.extend(super::spelled::change(&object, grant.rules()));
         seen.insert(object);
     }
     Ok(Verdict::of(
@@ -55,11 +57,16 @@ pub(crate) fn wildcards(facts: &Facts<'_>) -> Judged {
         |n| format!("{n} rule(s) of roles in use give `*`"),
     )
     .mend(|| {
-        Fix::text("write out the verbs and resources that are used: `kubectl api-resources`, and the audit log")
+        let text = match changes.is_empty() {
+            true => "write out the verbs and resources that are used: `kubectl api-resources`, and the audit log",
+            false => "write out what `*` gives of Kubernetes' own types; bind, impersonate, kubelets, tokens and types of others only by name",
+        };
+        Fix::changes(text, changes)
     }))
 }
 
-fn wild(rule: &Rule) -> Option<&'static str> {
+/// The field of a rule that gives everything of its kind; none if it names what it gives.
+pub(super) fn wild(rule: &Rule) -> Option<&'static str> {
     let star = |list: &[String]| list.iter().any(|l| l == "*");
     if rule.resources.is_empty() {
         return None;
@@ -375,16 +382,22 @@ pub(crate) fn standing_writes(facts: &Facts<'_>) -> Judged {
     if let Ok(masters) = kubeconfig::masters(facts) {
         evidence.extend(masters.evidence);
     }
-    evidence.extend(crate::check::gate::standing_functions(facts));
+    let functions = crate::check::gate::standing_functions(facts);
+    let at_the_gate = !functions.is_empty();
+    evidence.extend(functions);
     Ok(Verdict::of(
         evidence,
         "nobody holds a standing right to change anything",
         |n| format!("{n} binding(s) or job functions let people change things at any time"),
     )
     .mend(|| {
+        let mut changes = removals(grants.iter().copied());
+        if at_the_gate {
+            changes.extend(crate::check::gate::written(facts, "S4-01").changes);
+        }
         Fix::changes(
             "let people ask for it when they need it, for a time, and take the standing right away",
-            removals(grants.iter().copied()),
+            changes,
         )
     }))
 }

@@ -14,7 +14,7 @@ use kubestile_cluster::{Upstream, advance};
 
 use super::super::assess::current;
 use super::journal::{Back, Journal};
-use super::{consent, is_of_plane, planned, reach, show, way_in};
+use super::{consent, gate, is_of_gate, is_of_plane, planned, reach, show, way_in};
 use crate::args::advance::{Aim, To};
 use crate::exit::{Fail, Outcome, chain};
 use crate::output;
@@ -72,6 +72,8 @@ struct Maker<'a> {
     /// How many changes the journal had when this began.
     begun: usize,
     audit_log: Option<PathBuf>,
+    /// The state directory of the gate on this machine.
+    gate: Option<PathBuf>,
     waiting: usize,
 }
 
@@ -108,13 +110,21 @@ impl<'a> Maker<'a> {
             begun: journal.len(),
             journal,
             audit_log: log.map(PathBuf::from).filter(|p| p.is_file()),
+            gate: snapshot.gate.known().map(|g| PathBuf::from(&g.place)),
             waiting: 0,
         })
     }
 
     async fn make(&mut self, plan: &Plan) -> Outcome {
         for step in &plan.steps {
-            for change in step.changes.iter().filter(|c| !is_of_plane(c)) {
+            if self.waits_for_people(step) {
+                continue;
+            }
+            for change in step.changes.iter().filter(|c| is_of_gate(c)) {
+                self.policy(step, change).await?;
+            }
+            let rest = step.changes.iter();
+            for change in rest.filter(|c| !is_of_plane(c) && !is_of_gate(c)) {
                 match object(change) {
                     Some(_) => self.by_stages(step, change).await?,
                     None => self.one(step, change).await?,
@@ -194,6 +204,48 @@ impl<'a> Maker<'a> {
                 change.command(),
                 chain(&error)
             )));
+        }
+        Ok(())
+    }
+
+    /// A policy of the gate is in force at once: its log stands for what the other stages would have shown.
+    fn waits_for_people(&mut self, step: &Step) -> bool {
+        let seen = step.replay.as_ref().filter(|r| r.held + r.denied > 0);
+        let Some(replay) = seen.filter(|_| !self.how.accept_violations) else {
+            return false;
+        };
+        self.waiting += 1;
+        for line in &replay.lines {
+            output::talk(&format!("  {} would have been {line}", step.control));
+        }
+        output::talk(&format!(
+            "  {} waits: tell these people, or pass --accept-violations",
+            step.control
+        ));
+        true
+    }
+
+    /// A policy of the gate: written down, written, and seen to be in force.
+    async fn policy(&mut self, step: &Step, change: &Change) -> Outcome {
+        let (Change::Policy { path, content, .. }, Some(state)) = (change, self.gate.clone())
+        else {
+            return Ok(());
+        };
+        let file = gate::PolicyFile {
+            state: &state,
+            path: Path::new(path),
+        };
+        let back = Change::Policy {
+            path: path.clone(),
+            content: file.content()?,
+            shows: Box::default(),
+        };
+        self.journal.gate(&state);
+        self.journal
+            .push(&step.control, change, Back::Change(back))?;
+        if let Err(fail) = file.put(content.as_deref()).await {
+            self.journal.pop()?;
+            return Err(fail);
         }
         Ok(())
     }

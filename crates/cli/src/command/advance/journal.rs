@@ -8,7 +8,7 @@ use kubestile_cluster::advance::control_plane::{Edit, Plane};
 use serde::{Deserialize, Serialize};
 
 use super::super::assess::current;
-use super::{apply, consent, reach};
+use super::{apply, consent, gate, reach};
 use crate::exit::{During as _, Fail, Kind, Outcome, chain};
 use crate::files;
 use crate::output;
@@ -21,6 +21,9 @@ pub(super) struct Journal {
     /// The directory of the control plane's files, if any was changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     control_plane: Option<PathBuf>,
+    /// The state directory of the gate whose policies were changed, if any was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    gate: Option<PathBuf>,
     /// What was done, first to last.
     done: Vec<Done>,
     #[serde(skip)]
@@ -103,6 +106,10 @@ impl Journal {
         self.control_plane = Some(dir.to_owned());
     }
 
+    pub(super) fn gate(&mut self, state: &Path) {
+        self.gate = Some(state.to_owned());
+    }
+
     pub(super) const fn len(&self) -> usize {
         self.done.len()
     }
@@ -148,6 +155,23 @@ pub(super) async fn roll_back(
             break;
         };
         match &done.back {
+            Back::Change(Change::Policy { path, content, .. }) => {
+                let file = gate::PolicyFile {
+                    state: journal.gate.as_deref().unwrap_or(Path::new("")),
+                    path: Path::new(path),
+                };
+                let made = match &done.change {
+                    Change::Policy { content, .. } => content.clone(),
+                    _ => None,
+                };
+                if file.content()? != made {
+                    return Err(Fail::failure(format!(
+                        "`{path}` is not as it was written: somebody has changed it since"
+                    ))
+                    .hint("take it back by hand, then leave this change out of the journal"));
+                }
+                file.put(content.as_deref()).await?;
+            }
             Back::Change(back) => advance::roll_back(&upstream, back).await?,
             Back::Files(edit) => {
                 let dir = journal.control_plane.as_deref().unwrap_or(Path::new(""));

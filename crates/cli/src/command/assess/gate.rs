@@ -72,7 +72,9 @@ async fn of_machine(dir: &Path) -> Outcome<Gate> {
         let mut all = process.clusters.iter();
         all.any(|c| c.name.as_str() == name && c.state.starts_with("serving"))
     };
+    let policies = process.policy_directories.first();
     Ok(Gate {
+        policies: policies.map(|d| d.display().to_string()),
         log: log(&dir.join(AUDIT)),
         place: dir.display().to_string(),
         ..gate(facts, served)
@@ -208,6 +210,8 @@ mod tests {
                 trials: 15,
                 unheld: vec!["change a node (R4)".to_owned()],
                 weakest_login: Some(kubestile_core::identity::Assurance::Code),
+                standing: vec!["enter a pod".to_owned()],
+                loose: vec!["a grant of `admin` that names no ticket".to_owned()],
             }],
             clusters_more: 8,
             policies: api::PolicyFacts {
