@@ -252,14 +252,10 @@ impl Planner<'_> {
         }
         match gate::draft(control, &self.now, wishes.engine, self.files()) {
             Draft::Write(text, mut changes, replay) => {
-                // What the control itself says beside the policies, such as rights in the cluster.
-                let rest = own.map_or_else(Vec::new, |f| f.changes);
-                changes.extend(
-                    rest.into_iter()
-                        .filter(|c| !matches!(c, Change::Command(_))),
-                );
+                changes.extend(beside_policies(own).map_or_else(Vec::new, |f| f.changes));
                 return (Some(Fix::changes(text, changes)), Some(replay));
             }
+            Draft::Done => return (beside_policies(own), None),
             Draft::Not(text, why) => {
                 self.leave(control, &text, None, &why);
                 return (None, None);
@@ -409,6 +405,13 @@ impl Planner<'_> {
             flips: Vec::new(),
         });
     }
+}
+
+/// What a control itself says beside policies of the gate, such as rights in the cluster.
+fn beside_policies(own: Option<Fix>) -> Option<Fix> {
+    let mut own = own?;
+    own.changes.retain(|c| !matches!(c, Change::Command(_)));
+    (!own.changes.is_empty()).then_some(own)
 }
 
 /// Controls that pass after and did not before.

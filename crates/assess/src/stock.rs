@@ -92,6 +92,14 @@ const KUBERNETES: &[Row] = &[
         &["Group system:monitoring"],
     ),
     row("", "system:node", "system:node", &["Group system:nodes"]),
+    // The API server's own way to kubelets where its certificate is in no group of administrators: without it there are
+    // no logs and no exec.
+    row(
+        "",
+        "kube-apiserver-kubelet-client",
+        "system:kubelet-api-admin",
+        &["User kube-apiserver-kubelet-client"],
+    ),
     row(
         "",
         "system:node-proxier",

@@ -217,7 +217,9 @@ impl Change {
     pub const fn runs(&self) -> bool {
         match self {
             Self::Delete(_) | Self::Patch { .. } | Self::Label { .. } | Self::Command(_) => true,
-            Self::Apply { .. } | Self::Flag { .. } | Self::File { .. } => false,
+            Self::Apply { .. } | Self::Flag { .. } | Self::File { .. } | Self::Policy { .. } => {
+                false
+            }
         }
     }
 
@@ -261,6 +263,15 @@ impl Change {
             Self::Policy { path, .. } => format!("the gate: remove {path}"),
             Self::Command(command) => command.clone(),
         }
+    }
+}
+
+/// What stands before a [command](Change::command): `$` if a shell runs it, `fix:` if it only says what to do.
+pub fn prompt(command: &str) -> &'static str {
+    const WORDS: [&str; 3] = ["kube-apiserver: ", "the gate: ", "kubectl apply -f - #"];
+    match WORDS.iter().any(|w| command.starts_with(w)) {
+        true => "fix:",
+        false => "$",
     }
 }
 
@@ -456,6 +467,10 @@ mod tests {
         assert_eq!(quoted("kubeadm:cluster-admins"), "kubeadm:cluster-admins");
         assert_eq!(quoted("$(x)"), "'$(x)'");
         assert_eq!(quoted(""), "''");
+        assert_eq!(prompt("kubectl delete rolebinding x -n shop"), "$");
+        for words in ["kube-apiserver: set --a=b", "the gate: write /x.cedar"] {
+            assert_eq!(prompt(words), "fix:");
+        }
     }
 
     #[test]

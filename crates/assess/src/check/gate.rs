@@ -168,7 +168,7 @@ pub(super) fn factors(facts: &Facts<'_>) -> Option<Verdict> {
     };
     let mended = verdict.sure(80).mend(|| {
         policy(
-            "more than one factor is needed; first let people log in with two, whoever has a login code only can then do nothing",
+            "more than one factor is needed; a login code is one, and whoever has nothing else can then do nothing at the gate",
             "two-factors",
             "",
             ASK_FOR_TWO,

@@ -67,6 +67,8 @@ impl Replay {
 pub(super) enum Draft {
     /// There is no such policy, or the gate is not on this machine.
     None,
+    /// The gate has all of them that it can have.
+    Done,
     /// The policies, judged, and what the log says of them.
     Write(String, Vec<Change>, Replay),
     /// What the gate lacks, or what its engine says against it.
@@ -113,7 +115,7 @@ pub(super) fn draft(
         });
     }
     match changes.is_empty() {
-        true => Draft::None,
+        true => Draft::Done,
         false => Draft::Write(format!("at the gate: {}", says.join("; ")), changes, replay),
     }
 }

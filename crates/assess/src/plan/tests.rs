@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::snapshot::{Binding, Gate, GateCluster, Namespace, Source};
+use crate::snapshot::{Binding, Gate, GateCluster, Namespace, PolicyEffect, Source};
 use crate::traffic::event::{Event, Target, Who};
 use crate::traffic::fold::Fold;
 
@@ -261,4 +261,206 @@ fn a_change_that_does_not_fit_any_more_changes_nothing() {
     assert_eq!(snapshot, before);
     snapshot.rbac.cluster_role_bindings = Source::absent(crate::snapshot::Why::Forbidden, "no");
     assert!(snapshot.edit(&Change::Delete(object)).is_err());
+}
+
+/// What is written for one control is not written again for another that something else decides.
+#[test]
+fn no_step_changes_nothing() {
+    let mut snapshot = lived_in();
+    snapshot.control_plane.directory = Some("/etc/kubernetes".to_owned());
+    snapshot.gate = Source::Known(Gate {
+        clusters: vec![GateCluster {
+            server: snapshot.cluster.server.clone(),
+            served: true,
+            ..GateCluster::default()
+        }],
+        facts: Some(
+            serde_json::from_value(json!({
+                "clusters": [{ "server": snapshot.cluster.server, "trials": 15, "weakestLogin": "code" }],
+            }))
+            .unwrap(),
+        ),
+        ..Gate::default()
+    });
+    let issuer = Issuer {
+        url: "https://login.example.com".to_owned(),
+        audience: "prod".to_owned(),
+    };
+    let wishes = Wishes {
+        issuer: Some(&issuer),
+        ..Wishes::default()
+    };
+    let plan = plan(&snapshot, &none(), Stage::LAST, &wishes);
+    let mut seen = Vec::new();
+    for change in plan.steps.iter().flat_map(|s| &s.changes) {
+        assert!(!seen.contains(&change), "{change:?}");
+        seen.push(change);
+    }
+    let mut by_hand = plan.by_hand.iter();
+    assert!(
+        by_hand.any(|b| b.controls == ["S1-02"]),
+        "{:?}",
+        plan.by_hand
+    );
+}
+
+/// A gate on this machine, as far as a plan borrows it.
+#[derive(Debug)]
+struct OfGate {
+    refuses: &'static str,
+    has: &'static str,
+}
+
+impl Engine for OfGate {
+    fn with(&self, files: &[(String, String)]) -> Result<PolicyEffect, String> {
+        let is_there = |id: &str| files.iter().any(|(name, _)| name == &format!("{id}.cedar"));
+        if is_there(self.refuses) {
+            return Err("another policy has this id".to_owned());
+        }
+        let standing = match is_there("changes-need-a-grant") {
+            true => Vec::new(),
+            false => vec!["enter a pod".to_owned()],
+        };
+        let unheld = match is_there("dangerous-needs-approval") {
+            true => Vec::new(),
+            false => vec!["change a node (R4)".to_owned()],
+        };
+        Ok(PolicyEffect {
+            trials: 15,
+            unheld,
+            standing: Some(standing),
+            loose: Some(vec!["a grant of `admin` that names no ticket".to_owned()]),
+            ..PolicyEffect::default()
+        })
+    }
+
+    fn has(&self, name: &str, _text: &str) -> bool {
+        name == self.has
+    }
+
+    fn replay(&self, _name: &str, _text: &str) -> Option<Replay> {
+        Some(Replay {
+            requests: 9,
+            held: 1,
+            denied: 0,
+            lines: vec!["held 1 times: ana: kubectl <exec> p".to_owned()],
+        })
+    }
+}
+
+fn gated(tickets: bool) -> Snapshot {
+    let mut snapshot = lived_in();
+    let cluster = json!({
+        "server": snapshot.cluster.server, "trials": 15, "unheld": ["change a node (R4)"],
+        "standing": ["enter a pod"], "loose": ["a grant of `admin` that names no ticket"], "weakestLogin": "code",
+    });
+    snapshot.gate = Source::Known(Gate {
+        policies: Some("/var/lib/gate/policies".to_owned()),
+        clusters: vec![GateCluster {
+            server: snapshot.cluster.server.clone(),
+            served: true,
+            ..GateCluster::default()
+        }],
+        facts: Some(
+            serde_json::from_value(json!({ "clusters": [cluster], "ticketSystems": tickets }))
+                .unwrap(),
+        ),
+        ..Gate::default()
+    });
+    snapshot
+}
+
+fn planned(snapshot: &Snapshot, engine: &OfGate) -> Plan {
+    let wishes = Wishes {
+        engine: Some(engine),
+        ..Wishes::default()
+    };
+    plan(snapshot, &none(), Stage::LAST, &wishes)
+}
+
+#[test]
+fn policies_of_the_gate_are_written_as_its_engine_judges_them_and_taken_back() {
+    let start = gated(true);
+    let engine = OfGate {
+        refuses: "",
+        has: "",
+    };
+    let plan = planned(&start, &engine);
+    let step = |control: &str| plan.steps.iter().find(|s| s.control == control).unwrap();
+    assert_eq!(step("S4-03").flips, ["S4-03"]);
+    let files = |control: &str| {
+        step(control)
+            .changes
+            .iter()
+            .map(Change::command)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        files("S4-02"),
+        [
+            "the gate: write /var/lib/gate/policies/grants-are-short.cedar",
+            "the gate: write /var/lib/gate/policies/grants-name-a-ticket.cedar"
+        ]
+    );
+    assert!(
+        files("S4-01")
+            .iter()
+            .any(|c| c.ends_with("changes-need-a-grant.cedar"))
+    );
+    assert_eq!(step("S4-03").replay.as_ref().unwrap().held, 1);
+    let mut now = start.clone();
+    for change in plan.steps.iter().flat_map(|s| &s.changes) {
+        now.edit(change).unwrap();
+    }
+    assert_eq!(assess(&now, &none()).stage, plan.predicted);
+    for change in plan.steps.iter().rev().flat_map(|s| &s.rollback) {
+        now.edit(change).unwrap();
+    }
+    assert_eq!(now.gate, start.gate);
+
+    // The request says what flips, what the log says, why the rest is open, and shows the text.
+    let body = pull_request::body(&plan);
+    for part in [
+        "## Controls that flip",
+        "| S4-03 (gate) |",
+        "of the last 9 requests that the gate allowed it would have held 1 and refused 0",
+        "held 1 times: ana: kubectl \\<exec\\> p",
+        "```cedar\n// S4-03",
+        "- S4-02 Each grant has a reason",
+        "Open because",
+    ] {
+        assert!(body.contains(part), "{part}\n{body}");
+    }
+}
+
+#[test]
+fn what_the_gate_s_engine_does_not_load_or_nobody_could_satisfy_is_for_a_person() {
+    let engine = OfGate {
+        refuses: "dangerous-needs-approval",
+        has: "grants-are-short.cedar",
+    };
+    let plan = planned(&gated(false), &engine);
+    let all = serde_json::to_string(&plan.steps).unwrap();
+    for file in [
+        "dangerous-needs-approval",
+        "grants-name-a-ticket",
+        "grants-are-short",
+    ] {
+        assert!(!all.contains(file), "{file}");
+    }
+    let why = |control: &str| {
+        let mut by_hand = plan.by_hand.iter();
+        let of = by_hand.find(|b| b.controls.iter().any(|c| c == control));
+        of.map(|b| b.why.clone()).unwrap_or_default()
+    };
+    assert!(
+        why("S4-03").contains("another policy has this id"),
+        "{}",
+        why("S4-03")
+    );
+    assert!(
+        why("S4-02").contains("without it no grant"),
+        "{}",
+        why("S4-02")
+    );
 }

@@ -8,7 +8,7 @@ mod write;
 use std::path::Path;
 
 use kubestile_assess::plan::{BreakGlass, Issuer, Plan, Step, Wishes, plan};
-use kubestile_assess::verdict::Change;
+use kubestile_assess::verdict::{Change, prompt};
 use kubestile_assess::{Snapshot, Stage, assess};
 use kubestile_cluster::advance::control_plane::{Edit, Plane};
 use kubestile_cluster::{Upstream, advance};
@@ -25,8 +25,10 @@ pub(super) fn run(args: Advance) -> Outcome {
         Advance::Plan { aim, form, into } => {
             let (snapshot, plan) = planned(&aim)?;
             match form {
-                Form::Table => show(&aim, &plan, false),
-                Form::Wide => show(&aim, &plan, true),
+                Form::Table | Form::Wide => {
+                    show(&aim, &plan, form == Form::Wide)?;
+                    next(&aim, &plan)
+                }
                 Form::Json => output::value(Format::Json, &plan),
                 Form::Yaml => output::value(Format::Yaml, &plan),
                 Form::Pr => {
@@ -151,6 +153,12 @@ fn show(aim: &Aim, plan: &Plan, wide: bool) -> Outcome {
         plan.aim.name(),
         plan.predicted
     ))?;
+    if plan.steps.is_empty() {
+        output::line("")?;
+        output::line(
+            "no step that a program makes, with what it was told; what is for you stands below",
+        )?;
+    }
     for (index, step) in plan.steps.iter().enumerate() {
         output::line("")?;
         show_step(index + 1, step, wide)?;
@@ -167,10 +175,7 @@ fn show(aim: &Aim, plan: &Plan, wide: bool) -> Outcome {
     for item in &plan.by_hand {
         output::line(&format!(" - {}  [{}]", item.text, item.controls.join(", ")))?;
         for command in &item.commands {
-            // A flag of the API server is no command.
-            let flag = command.starts_with("kube-apiserver: ");
-            let prompt = if flag { "" } else { "$ " };
-            output::line(&format!("   {prompt}{command}"))?;
+            output::line(&format!("   {} {command}", prompt(command)))?;
         }
         output::line(&format!("   not done here: {}", item.why))?;
         if !item.flips.is_empty() {
@@ -188,6 +193,49 @@ fn show(aim: &Aim, plan: &Plan, wide: bool) -> Outcome {
     Ok(())
 }
 
+/// What to add or to run to get on.
+fn next(aim: &Aim, plan: &Plan) -> Outcome {
+    let open = |id: &str| plan.still_open.iter().any(|c| c == id);
+    let mut all: Vec<String> = Vec::new();
+    let mut say = |when: bool, what: &str| {
+        if when {
+            all.push(what.to_owned());
+        }
+    };
+    let files = plan.by_hand.iter();
+    let mut files = files.filter(|b| b.why.contains("--control-plane-dir"));
+    say(
+        files.next().is_some(),
+        "the API server's flags and files: on its machine, add --control-plane-dir /etc/kubernetes",
+    );
+    say(
+        aim.issuer.is_none() && open("S1-01"),
+        "how people log in: add --issuer URL --audience NAME of your identity provider, beside its files",
+    );
+    say(
+        open("S3-08"),
+        "each request decided and recorded: kubestile up, then plan again",
+    );
+    say(
+        aim.break_glass.is_none(),
+        "to try a way in that no step may lock out: add --break-glass CONTEXT",
+    );
+    say(
+        plan.aim < Stage::LAST,
+        "to look further than the next stage: add --to 4",
+    );
+    say(
+        !plan.steps.is_empty(),
+        "to make these steps, each tried first and undone by one command: kubestile advance apply, with the same flags",
+    );
+    if !all.is_empty() {
+        output::line("")?;
+        output::line("To get on:")?;
+    }
+    all.iter()
+        .try_for_each(|what| output::line(&format!(" - {what}")))
+}
+
 fn show_step(number: usize, step: &Step, wide: bool) -> Outcome {
     let flips = match step.flips.is_empty() {
         true => "a part of it".to_owned(),
@@ -198,8 +246,8 @@ fn show_step(number: usize, step: &Step, wide: bool) -> Outcome {
         step.control, step.text
     ))?;
     for change in &step.changes {
-        let prompt = if change.runs() { "$ " } else { "" };
-        output::line(&format!("   {prompt}{}", change.command()))?;
+        let command = change.command();
+        output::line(&format!("   {} {command}", prompt(&command)))?;
     }
     if let Some(replay) = &step.replay {
         output::line(&format!("   seen: {}", replay.words()))?;

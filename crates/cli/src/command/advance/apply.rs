@@ -216,7 +216,7 @@ impl<'a> Maker<'a> {
         };
         self.waiting += 1;
         for line in &replay.lines {
-            output::talk(&format!("  {} would have been {line}", step.control));
+            output::talk(&format!("  {} would have {line}", step.control));
         }
         output::talk(&format!(
             "  {} waits: tell these people, or pass --accept-violations",

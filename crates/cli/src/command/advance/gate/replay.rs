@@ -152,7 +152,7 @@ pub(super) fn judge(
     replay.lines = lines
         .into_iter()
         .take(LINES)
-        .map(|((became, what), n)| format!("{n} times {became}: {what}"))
+        .map(|((became, what), n)| format!("{became} {n} times: {what}"))
         .collect();
     if more > 0 {
         replay.lines.push(format!("and {more} more"));

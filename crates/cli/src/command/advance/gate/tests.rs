@@ -191,7 +191,7 @@ fn the_log_says_whom_it_would_have_stopped() {
         assert_eq!(replay.requests, 4, "{replay:?}");
         (replay.held, replay.denied, replay.lines)
     };
-    let line = "1 times held: ana: kubectl exec p -n shop -- sh".to_owned();
+    let line = "held 1 times: ana: kubectl exec p -n shop -- sh".to_owned();
     assert_eq!(told("S4-01"), (1, 0, vec![line.clone()]));
     // The first came with a fresh login, one of the others with an approval.
     assert_eq!(told("S3-11"), (1, 0, vec![line]));
