@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::exception::instant;
 use crate::facts::Facts;
 use crate::snapshot::{ApiServer, ConfigFile};
-use crate::verdict::{Change, Class, Evidence, Fix, Judged, Undecided, Verdict, undecided};
+use crate::verdict::{Change, Class, Evidence, Fix, Judged, Undecided, Verdict, quoted, undecided};
 
 use super::{NEEDS_AUDIT, traffic};
 
@@ -85,9 +85,12 @@ pub(super) fn always_allow(facts: &Facts<'_>) -> Judged {
 pub(super) fn by_roles(facts: &Facts<'_>) -> Fix {
     let file = facts.api_server().ok();
     match file.and_then(|s| s.value("authorization-config")) {
-        Some(path) => Fix::text(format!(
-            "let the authorizers in {path} be of type Node and RBAC, and none AlwaysAllow or ABAC"
-        )),
+        Some(path) => Fix::changes(
+            format!(
+                "let the authorizers in {path} be of type Node and RBAC, and none AlwaysAllow or ABAC"
+            ),
+            vec![Change::Command(format!("sudoedit {}", quoted(path)))],
+        ),
         None => {
             // A webhook that is there stays.
             let known = authorizers(facts).unwrap_or_default();

@@ -44,6 +44,9 @@ pub(crate) struct Process {
     /// Whether the policies that come with it apply.
     #[serde(default)]
     pub(crate) base_policies: bool,
+    /// Ids of those whose place another takes.
+    #[serde(default)]
+    pub(crate) replaced_policies: Vec<String>,
     /// Where it looks for further ones.
     #[serde(default)]
     pub(crate) policy_directories: Vec<PathBuf>,
@@ -66,6 +69,7 @@ pub(super) fn status(
             policies_loaded: state.loaded,
             policy_error: state.error,
             base_policies: policies.files().base,
+            replaced_policies: policies.files().replace.clone(),
             policy_directories: policies.files().dirs.clone(),
             clusters: clusters.status(),
         };

@@ -119,6 +119,7 @@ fn effect(set: &PolicySet, cluster: &ClusterName) -> PolicyEffect {
 fn files(process: &Process) -> PolicyFiles {
     PolicyFiles {
         base: process.base_policies,
+        replace: process.replaced_policies.clone(),
         dirs: process.policy_directories.clone(),
     }
 }
