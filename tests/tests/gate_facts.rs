@@ -103,7 +103,10 @@ fn a_policy_turns_it(gate: &Gate, sam: &Person, policies: &Path, saved: &Path, h
         ],
     ));
     let steps = plan["steps"].as_array().unwrap();
-    let step = |control: &str| steps.iter().find(|s| s["control"] == control).unwrap();
+    let step = |control: &str| {
+        let found = steps.iter().find(|s| s["control"] == control);
+        found.unwrap_or_else(|| panic!("no step for {control}: {plan}"))
+    };
     assert_eq!(step("S4-03")["flips"].to_string(), r#"["S4-03"]"#);
     let change = &step("S4-03")["changes"][0]["policy"];
     assert_eq!(change["path"], policies.join(file).to_str().unwrap());

@@ -159,8 +159,10 @@ pub fn plan(snapshot: &Snapshot, exceptions: &Exceptions, aim: Stage, wishes: &W
         .iter()
         .filter(|f| f.stage <= aim && (f.verdict.outcome == Outcome::Fail || is_guard(snapshot, f)))
         .collect();
-    // What only shows or refuses more comes before what takes rights away; low stages first.
-    findings.sort_by_key(|f| (takes_away(f), f.stage, !f.gate));
+    // What only shows or refuses more comes before what takes rights away; low stages first. Nobody is left to ask for
+    // grants (S4-01) before they are what they should be (S4-02) and a second person looks at what is dangerous (S4-03).
+    let late = |f: &Finding| takes_away(f) || f.control == "S4-01";
+    findings.sort_by_key(|f| (late(f), f.stage, !f.gate));
     for finding in findings {
         planner.mend(&finding.control);
     }

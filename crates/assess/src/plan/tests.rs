@@ -350,6 +350,15 @@ impl Engine for OfGate {
 
 fn gated(tickets: bool) -> Snapshot {
     let mut snapshot = lived_in();
+    // A standing job function that may write, by the gate's group.
+    let operators: Binding = serde_json::from_value(json!({
+        "metadata": { "name": "kubestile-operator" },
+        "roleRef": { "kind": "ClusterRole", "name": "edit" },
+        "subjects": [{ "kind": "Group", "name": "kubestile:operator" }],
+    }))
+    .unwrap();
+    let bindings = snapshot.rbac.cluster_role_bindings.known_mut().unwrap();
+    bindings.push(operators);
     let cluster = json!({
         "server": snapshot.cluster.server, "trials": 15, "unheld": ["change a node (R4)"],
         "standing": ["enter a pod"], "loose": ["a grant of `admin` that names no ticket"], "weakestLogin": "code",
@@ -362,7 +371,7 @@ fn gated(tickets: bool) -> Snapshot {
             ..GateCluster::default()
         }],
         facts: Some(
-            serde_json::from_value(json!({ "clusters": [cluster], "ticketSystems": tickets }))
+            serde_json::from_value(json!({ "clusters": [cluster], "ticketSystems": tickets, "standing": { "people": 1, "functions": [["ana", "operator"]] } }))
                 .unwrap(),
         ),
         ..Gate::default()
