@@ -124,6 +124,45 @@ print(stream(core.connect_get_namespaced_pod_exec, pod, 'shop', command=['echo',
     assert_eq!((code, said.trim()), (0, "from inside"), "{said}");
 }
 
+/// What a program asks at once is one row, and one answer that says what it is for; nothing later passes with it.
+#[test]
+fn what_a_python_client_asks_at_once_is_one_row_and_each_is_approved_by_itself() {
+    let field = Field::new();
+    let names = ["together-1", "together-2", "together-3"];
+    names.iter().for_each(|name| field.config_map(name));
+    field.config_map("together-4");
+    let lines = "
+from concurrent.futures import ThreadPoolExecutor
+def delete(number):
+    client.CoreV1Api(client.ApiClient()).delete_namespaced_config_map(f'together-{number}', 'shop')
+with ThreadPoolExecutor(3) as pool:
+    list(pool.map(delete, [1, 2, 3]))
+print('three', flush=True)
+delete(4)
+";
+    let mut script = Waiting::spawn(python::script(&field.ana, lines));
+    let waiting = eventually("all wait", || {
+        Some(field.waiting_now()).filter(|all| all.len() == 3)
+    });
+    let table = field.bob.does(&["approvals"]);
+    assert!(
+        table.contains("(and 2 more)") && table.lines().count() == 2,
+        "{table}"
+    );
+    let id = waiting[0]["id"].as_str().unwrap();
+    field.bob.does(&["approve", id, "--group", "--yes"]);
+    script.has_begun();
+    assert!(names.iter().all(|name| !field.exists(name)));
+    let later = field.waiting();
+    let what = later["what"].as_str().unwrap();
+    assert!(
+        what.contains("together-4") && field.exists("together-4"),
+        "{what}"
+    );
+    script.give_up();
+    assert!(field.exists("together-4"));
+}
+
 /// A chart of one config map with a value in it.
 fn chart(dir: &Path) {
     std::fs::create_dir_all(dir.join("templates")).unwrap();

@@ -12,7 +12,7 @@
 use std::time::Duration;
 
 use kubestile_tests::raw::{Raw, plain_get};
-use kubestile_tests::{Field, Gate, cluster, eventually_within};
+use kubestile_tests::{Field, Gate, cluster, eventually, eventually_within};
 use serde_json::{Value, json};
 
 /// Requests that wait at once, by people of whom each may hold so many.
@@ -36,6 +36,26 @@ fn resident(pid: u32) -> u64 {
 
 fn held(gate: &Gate) -> u64 {
     metric(gate, "kubestile_held_requests").unwrap_or(0)
+}
+
+/// A client library that tries again joins what its last try has asked for, and is not taken down with it.
+#[test]
+fn what_somebody_else_still_waits_for_is_not_taken_back() {
+    let field = Field::new();
+    field.config_map("tried-twice");
+    let delete = ["delete", "configmap", "tried-twice", "-n", "shop"];
+    let first = field.ana.start(&delete);
+    let request = field.waiting();
+    let second = field.ana.start(&delete);
+    eventually("both wait", || (held(&field.gate) == 2).then_some(()));
+    assert_eq!(field.waiting_now().len(), 1, "it is one question");
+    first.give_up();
+    eventually("one waits", || (held(&field.gate) == 1).then_some(()));
+    assert_eq!(field.waiting_now()[0]["id"], request["id"]);
+    assert_eq!(field.approve(&field.bob, &request).0, 200);
+    let (code, said) = second.ended();
+    assert_eq!(code, 0, "{said}");
+    assert!(!field.exists("tried-twice"));
 }
 
 /// The value of a line of `/metrics`.

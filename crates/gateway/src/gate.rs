@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clusters::Clusters;
+use crate::hold::Waiters;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 
@@ -150,6 +151,8 @@ pub struct Gate {
     pub settings: Settings,
     /// The limits' counters.
     pub limits: Limits,
+    /// Clients that wait for an approval.
+    pub waiters: Waiters,
     /// Counters for Prometheus.
     pub metrics: Metrics,
     /// The time.
@@ -179,6 +182,7 @@ impl Gate {
             clusters: Clusters::default(),
             limits: Limits::new(&settings),
             settings,
+            waiters: Waiters::default(),
             metrics: Metrics::new(),
             clock,
             draining: CancellationToken::new(),

@@ -3,6 +3,7 @@
 
 mod digest;
 mod wait;
+mod waiters;
 mod waiting_body;
 
 use std::sync::Arc;
@@ -17,6 +18,8 @@ use crate::forward::Judged;
 use crate::gate::Gate;
 use crate::record::Recorded;
 use crate::refusal::Refusal;
+
+pub use waiters::Waiters;
 
 /// A request that may be forwarded, with its proofs.
 pub struct Passed {

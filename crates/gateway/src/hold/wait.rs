@@ -47,10 +47,7 @@ pub(super) async fn for_approval(
     let attempt = attempt(&judged, &digest, &sort);
     let approved = match gate.store.approval_for(&attempt, gate.now()) {
         Some(approved) => approved,
-        None => {
-            let asked = ask(gate, &judged, &hold, digest, &parts.headers, &body.bytes).await?;
-            answer(gate, &judged, asked).await?
-        }
+        None => wait(gate, &judged, &hold, &digest, &parts.headers, &body.bytes).await?,
     };
     drop(place);
     go_on(gate, judged, &approved, Request::from_parts(parts, body)).await
@@ -67,12 +64,39 @@ fn attempt<'a>(judged: &'a Judged, digest: &'a str, sort: &'a Sort) -> Attempt<'
     }
 }
 
-/// An access request that waits, withdrawn when the client goes away first.
+/// Asks, and waits for the answer. What this joined may be taken back in the same moment, because the client's
+/// last try went away: then it asks anew.
+async fn wait(
+    gate: &Arc<Gate>,
+    judged: &Judged,
+    hold: &Hold,
+    digest: &str,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> Result<Arc<AccessRequest>, Refusal> {
+    loop {
+        let asked = ask(gate, judged, hold, digest, headers, body).await?;
+        let (joined, handle) = (asked.joined, asked.handle.clone());
+        let answer = answer(gate, judged, asked).await;
+        let taken_back =
+            matches!(&handle.current().state, State::Withdrawn { why, .. } if why == GONE);
+        if answer.is_ok() || !joined || !taken_back {
+            return answer;
+        }
+    }
+}
+
+/// Why a request is taken back that nobody waits for any more.
+const GONE: &str = "the client went away";
+
+/// An access request that waits, withdrawn when the last client that waits for it goes away first.
 struct Asked {
     gate: Arc<Gate>,
     id: AccessId,
     handle: RequestHandle,
     line: String,
+    /// Whether it was there already.
+    joined: bool,
     /// Why it is taken back when this is dropped; cleared once it has its answer.
     withdraws: Option<String>,
     /// What became of it, as it is counted.
@@ -83,7 +107,8 @@ impl Drop for Asked {
     fn drop(&mut self) {
         self.gate.metrics.held(-1);
         self.gate.metrics.hold_ended(self.outcome);
-        if let Some(why) = self.withdraws.take() {
+        let last = self.gate.waiters.leave(self.id);
+        if let Some(why) = self.withdraws.take().filter(|_| last) {
             let (gate, id) = (self.gate.clone(), self.id);
             self.gate.open.spawn(async move {
                 withdraw(&gate, id, &why).await;
@@ -97,31 +122,34 @@ async fn ask(
     gate: &Arc<Gate>,
     judged: &Judged,
     hold: &Hold,
-    digest: String,
+    digest: &str,
     headers: &HeaderMap,
     body: &Bytes,
 ) -> Result<Asked, Refusal> {
     let line = kubectl_line::of(&judged.action);
     let sort = Sort::of(&judged.action);
     let waits = gate.settings.holds.mode(judged.cluster.name()) == HoldMode::Wait;
-    let asked = |handle: RequestHandle| {
+    let asked = |handle: RequestHandle, joined: bool| {
         gate.metrics.held(1);
+        let id = handle.current().id;
+        gate.waiters.join(id);
         Asked {
             gate: gate.clone(),
-            id: handle.current().id,
+            id,
             handle,
             line: line.clone(),
-            withdraws: waits.then(|| "the client went away".to_owned()),
+            joined,
+            withdraws: waits.then(|| GONE.to_owned()),
             outcome: if waits { "withdrawn" } else { "refused" },
         }
     };
     let same = gate
         .store
-        .waiting_for(&attempt(judged, &digest, &sort), gate.now());
+        .waiting_for(&attempt(judged, digest, &sort), gate.now());
     if let Some(handle) = same.and_then(|r| gate.store.request(r.id)) {
-        return Ok(asked(handle));
+        return Ok(asked(handle, true));
     }
-    let mut request = access_request(gate, judged, hold, digest, sort, waits);
+    let mut request = access_request(gate, judged, hold, digest.to_owned(), sort, waits);
     if let Subject::Request(held) = &mut request.subject
         && held.invocation.is_none()
     {
@@ -143,7 +171,7 @@ async fn ask(
         tracing::warn!(request = %judged.id, error = %error, "a request could not be held");
         Refusal::cannot_hold(&error.to_string())
     })?;
-    Ok(asked(handle))
+    Ok(asked(handle, false))
 }
 
 fn access_request(
@@ -302,6 +330,10 @@ async fn settle_expired(gate: &Gate, id: AccessId) {
 
 /// Takes a request back that nobody waits for any more.
 async fn withdraw(gate: &Gate, id: AccessId, why: &str) {
+    // Somebody may have joined since.
+    if !gate.waiters.none(id) {
+        return;
+    }
     let event = Event::Withdraw {
         why: why.to_owned(),
     };
