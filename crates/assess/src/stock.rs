@@ -3,6 +3,7 @@
 //! and a label that says so counts for nothing, because anybody can write one.
 
 mod managed;
+mod roles;
 
 use crate::snapshot::{Binding, Distribution, Subject};
 
@@ -340,12 +341,17 @@ fn identity(namespace: &str, subject: &Subject) -> String {
     format!("{namespace}/{}", subject.name)
 }
 
-/// Whether a role of this name is part of Kubernetes or its distribution.
-pub(crate) fn is_stock_role(name: &str) -> bool {
-    matches!(name, "cluster-admin" | "admin" | "edit" | "view")
-        || ["system:", "kubeadm:", "eks:", "gce:", "aks-"]
-            .iter()
-            .any(|p| name.starts_with(p))
+/// Whether a role of this name is part of Kubernetes or its distribution. A provider's roles are not all known: there,
+/// what is named as its own is.
+pub(crate) fn is_stock_role(distribution: Distribution, name: &str) -> bool {
+    let prefixes: &[&str] = match distribution {
+        Distribution::Kubeadm => &["kubeadm:"],
+        Distribution::K3s => &["system:k3s-"],
+        Distribution::Eks => &["eks:"],
+        Distribution::Gke => &["gce:", "system:gke-", "system:gcp-"],
+        Distribution::Aks => &["aks-", "system:azure-"],
+    };
+    roles::is_kubernetes(name) || prefixes.iter().any(|p| name.starts_with(p))
 }
 
 /// Whether a user or group of this name is part of every control plane (`user.go`, `bootstrappolicy`), its nodes and

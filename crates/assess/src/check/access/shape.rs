@@ -19,8 +19,11 @@ const GROUPED: usize = 90;
 
 /// S2-02
 pub(crate) fn wildcards(facts: &Facts<'_>) -> Judged {
+    let distribution = facts.snapshot.cluster.distribution;
     let bound = |g: &&Grant<'_>| {
-        g.who.is_chosen() && !g.is_admin() && !stock::is_stock_role(&g.binding.role_ref.name)
+        let role = &g.binding.role_ref;
+        let stock = role.kind == "ClusterRole" && stock::is_stock_role(distribution, &role.name);
+        g.who.is_chosen() && !g.is_admin() && !stock
     };
     let mut evidence = Vec::new();
     let mut seen = BTreeSet::new();
@@ -147,11 +150,12 @@ fn write_atoms(grant: &Grant<'_>) -> usize {
 /// S2-16
 pub(crate) fn aggregation(facts: &Facts<'_>) -> Judged {
     let roles = facts.snapshot.rbac.cluster_roles.get()?;
+    let distribution = facts.snapshot.cluster.distribution;
     let mut evidence = Vec::new();
     let mut changes = Vec::new();
     for role in roles
         .iter()
-        .filter(|r| !stock::is_stock_role(&r.metadata.name))
+        .filter(|r| !stock::is_stock_role(distribution, &r.metadata.name))
     {
         for aim in ["admin", "edit", "view"] {
             let label = format!("rbac.authorization.k8s.io/aggregate-to-{aim}");
