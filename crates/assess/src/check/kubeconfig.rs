@@ -437,11 +437,13 @@ fn edit_kuberc(text: &str, path: &str) -> Fix {
     )
 }
 
-/// The lines of a kuberc that let kubectl run the plugins that kubeconfigs here name, and no others.
+/// The lines of a kuberc that let kubectl run the plugins that kubeconfigs here name, and no others. Where none is
+/// named, a gate's is about to be: with `DenyAll` nobody could log in at it. kubectl finds the name in the search path,
+/// and compares what it found.
 fn plugins(facts: &Facts<'_>) -> Vec<String> {
     let files = facts.snapshot.machine.kubeconfigs.known();
     let users = files.into_iter().flatten().flat_map(|f| &f.users);
-    let names: BTreeSet<&str> = users
+    let mut names: BTreeSet<&str> = users
         .flat_map(|u| &u.credentials)
         .filter_map(|c| match c {
             Credential::Exec(exec) => Some(exec.command.as_str()),
@@ -449,7 +451,7 @@ fn plugins(facts: &Facts<'_>) -> Vec<String> {
         })
         .collect();
     if names.is_empty() {
-        return vec!["credentialPluginPolicy: DenyAll".to_owned()];
+        names.insert("kubestile");
     }
     let mut lines = vec![
         "credentialPluginPolicy: Allowlist".to_owned(),
