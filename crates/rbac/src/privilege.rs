@@ -106,31 +106,27 @@ pub fn measure(
 
 /// What a rule gives on what is served. Rules for named objects count as much as rules for all: this
 /// measures breadth of kinds, not of objects.
-fn expand<'a>(
-    rule: &'a Rule,
-    scope: &'a Scope,
-    discovery: &'a Discovery,
-) -> impl Iterator<Item = Atom> + 'a {
+fn expand(rule: &Rule, scope: &Scope, discovery: &Discovery) -> Vec<Atom> {
+    let unnamed = Rule {
+        resource_names: Vec::new(),
+        ..rule.clone()
+    };
     let reachable = |kind: &&Kind| *scope == Scope::Cluster || kind.namespaced;
-    discovery
-        .kinds()
-        .iter()
-        .filter(reachable)
-        .flat_map(move |kind| {
-            kind.verbs.iter().filter_map(move |verb| {
-                let asked = Attributes::resource(verb, &kind.group, &kind.resource, "");
-                let unnamed = Rule {
-                    resource_names: Vec::new(),
-                    ..rule.clone()
-                };
-                unnamed.allows(&asked).then(|| Atom {
+    let mut atoms = Vec::new();
+    for kind in discovery.kinds().iter().filter(reachable) {
+        for verb in &kind.verbs {
+            let asked = Attributes::resource(verb, &kind.group, &kind.resource, "");
+            if unnamed.allows(&asked) {
+                atoms.push(Atom {
                     scope: scope.clone(),
                     group: kind.group.clone(),
                     resource: kind.resource.clone(),
                     verb: verb.clone(),
-                })
-            })
-        })
+                });
+            }
+        }
+    }
+    atoms
 }
 
 fn everywhere_of(atom: &Atom) -> Atom {
