@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::discovery::{Discovery, Kind};
 use crate::effective::held;
-use crate::evaluate::{Attributes, Target, User};
+use crate::evaluate::{Attributes, Target, User, is_in_or_star};
 use crate::model::{MASTERS, Rule};
 use crate::policy::{Policy, Scope};
 
@@ -106,27 +106,29 @@ pub fn measure(
 
 /// What a rule gives on what is served. Rules for named objects count as much as rules for all: this
 /// measures breadth of kinds, not of objects.
-fn expand(rule: &Rule, scope: &Scope, discovery: &Discovery) -> Vec<Atom> {
-    let unnamed = Rule {
-        resource_names: Vec::new(),
-        ..rule.clone()
+fn expand<'a>(
+    rule: &'a Rule,
+    scope: &'a Scope,
+    discovery: &'a Discovery,
+) -> impl Iterator<Item = Atom> + 'a {
+    let given = |kind: &&Kind| {
+        let (resource, sub) = kind
+            .resource
+            .split_once('/')
+            .unwrap_or((&kind.resource, ""));
+        (*scope == Scope::Cluster || kind.namespaced)
+            && is_in_or_star(&rule.api_groups, &kind.group)
+            && rule.allows_resource(resource, sub)
     };
-    let reachable = |kind: &&Kind| *scope == Scope::Cluster || kind.namespaced;
-    let mut atoms = Vec::new();
-    for kind in discovery.kinds().iter().filter(reachable) {
-        for verb in &kind.verbs {
-            let asked = Attributes::resource(verb, &kind.group, &kind.resource, "");
-            if unnamed.allows(&asked) {
-                atoms.push(Atom {
-                    scope: scope.clone(),
-                    group: kind.group.clone(),
-                    resource: kind.resource.clone(),
-                    verb: verb.clone(),
-                });
-            }
-        }
-    }
-    atoms
+    discovery.kinds().iter().filter(given).flat_map(|kind| {
+        let verbs = kind.verbs.iter().filter(|v| is_in_or_star(&rule.verbs, v));
+        verbs.map(|verb| Atom {
+            scope: scope.clone(),
+            group: kind.group.clone(),
+            resource: kind.resource.clone(),
+            verb: verb.clone(),
+        })
+    })
 }
 
 fn everywhere_of(atom: &Atom) -> Atom {
