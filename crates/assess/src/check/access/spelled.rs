@@ -3,23 +3,11 @@
 use kubestile_rbac::Rule;
 use serde_json::{Value, json};
 
+use super::ANY;
 use crate::snapshot::ObjectRef;
 use crate::verdict::Change;
 
-/// What can be done to any object. The verbs that give power over others (`bind`, `escalate`, `impersonate`,
-/// `approve`, `sign`) are never meant by a `*`: whoever needs one asks for it by name.
-const VERBS: [&str; 8] = [
-    "get",
-    "list",
-    "watch",
-    "create",
-    "update",
-    "patch",
-    "delete",
-    "deletecollection",
-];
-
-/// Kubernetes' own groups and their types. Left out for the same reason: `nodes/proxy`, `serviceaccounts/token`, and
+/// Kubernetes' own groups and their types. Left out, because they give power over others: `nodes/proxy`, `serviceaccounts/token`, and
 /// approving certificates.
 const TYPES: &[(&str, &[&str])] = &[
     (
@@ -224,7 +212,9 @@ fn spelled(rule: &Rule) -> Option<Rule> {
         .iter()
         .filter(|(_, types)| !every_group || has_one(types));
     let verbs = match star(&rule.verbs) {
-        true => VERBS.map(str::to_owned).to_vec(),
+        // The verbs that give power over others (`bind`, `escalate`, `impersonate`, `approve`, `sign`) are never meant
+        // by a `*`: whoever needs one asks for it by name.
+        true => ANY.iter().map(|verb| (*verb).to_owned()).collect(),
         false => rule.verbs.clone(),
     };
     (!resources.is_empty()).then(|| Rule {
