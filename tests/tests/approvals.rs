@@ -103,6 +103,38 @@ fn whoever_hangs_up_takes_the_request_back() {
     assert!(field.exists("given-up"));
 }
 
+/// Nobody answers: the command ends when its patience does, is not forwarded later, and the log says so.
+#[test]
+fn what_nobody_answers_ends_with_its_time() {
+    let gate = Gate::start(cluster()).restart_with_config("holds:\n  patience: 10s");
+    let field = Field::of(gate);
+    field.config_map("unanswered");
+    let delete = field
+        .ana
+        .start(&["delete", "configmap", "unanswered", "-n", "shop"]);
+    let request = field.waiting();
+    let id = request["id"].as_str().unwrap();
+    let (code, said) = delete.ended();
+    assert_eq!(code, 1, "{said}");
+    assert!(
+        said.contains("Error from server (Approval") && said.contains(id),
+        "{said}"
+    );
+    assert!(said.contains("nobody approved"), "{said}");
+    assert!(field.waiting_now().is_empty());
+    let (status, late) = field.approve(&field.bob, &request);
+    assert_eq!(status, 409, "{late}");
+    eventually("the log tells it", || {
+        let search = ["audit", "search", "--access", id, "-o", "json"];
+        field
+            .gate
+            .admin_ok(&search)
+            .contains("\"expired\"")
+            .then_some(())
+    });
+    assert!(field.exists("unanswered"));
+}
+
 /// One approval lets exactly one thing pass: not another object, not from another login.
 #[test]
 fn an_approval_is_for_what_was_asked() {
